@@ -1,0 +1,36 @@
+"""Pure functions of the accuracy matrix and of recorded counts. NumPy only."""
+
+from cl_sparse.metrics.accuracy import (
+    average_accuracy,
+    average_incremental_accuracy,
+    backward_transfer,
+    forgetting,
+    forward_transfer,
+    learning_accuracy,
+    summary,
+)
+from cl_sparse.metrics.overlap import unit_overlap
+from cl_sparse.metrics.seeds import MeanStd, mean_std
+from cl_sparse.metrics.sparsity import (
+    binary_entropy,
+    dead_share,
+    duty_cycle_entropy,
+    max_duty_cycle_entropy,
+)
+
+__all__ = [
+    "MeanStd",
+    "average_accuracy",
+    "average_incremental_accuracy",
+    "backward_transfer",
+    "binary_entropy",
+    "dead_share",
+    "duty_cycle_entropy",
+    "forgetting",
+    "forward_transfer",
+    "learning_accuracy",
+    "max_duty_cycle_entropy",
+    "mean_std",
+    "summary",
+    "unit_overlap",
+]
