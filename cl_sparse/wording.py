@@ -1,0 +1,69 @@
+"""How messages about bad input are worded: near names, choices, and what a value should have been."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_KINDS: dict[type, str] = {
+    type(None): "nothing (null)",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "a mapping",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "below"),
+    "less_than_equal": ("le", "at most"),
+}
+_NEEDED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "finite_number": "a finite number",
+}
+
+
+def join_or(words: Iterable[object]) -> str:
+    """Return ``"a"``, ``"a or b"``, ``"a, b or c"``; at least one word."""
+    *first, last = [str(word) for word in words]
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def near(name: object, known: Iterable[str]) -> str:
+    """Return ``", did you mean a or b?"`` for the names closest to ``name``; where none is close, all (a dozen at most)."""
+    names = list(known)
+    folded = {candidate.lower(): candidate for candidate in names}
+    close = [folded[match] for match in difflib.get_close_matches(str(name).lower(), folded, n=3, cutoff=0.6)]
+    if close:
+        return f", did you mean {join_or(close)}?"
+    return f", choose one of: {', '.join(names)}" if 0 < len(names) <= 12 else ""
+
+
+def explain(error: Mapping[str, Any]) -> str:
+    """Return one line on what is wrong with a value, from one item of ``pydantic.ValidationError.errors()``."""
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    if kind in _BOUNDS:
+        bound, words = _BOUNDS[kind]
+        return f"{value!r} is out of range: {words} {context[bound]:g}"
+    if kind == "literal_error":
+        return f"{value!r} is not one of {context['expected']}"
+    if kind in _NEEDED:
+        return f"{_shown(value)}: {_NEEDED[kind]} is needed"
+    if kind == "missing":
+        return "is missing"
+    return str(error["msg"])
+
+
+def _shown(value: object) -> str:
+    kind = _KINDS.get(type(value), type(value).__name__)
+    if value is None or isinstance(value, bool):
+        return kind if value is None else str(value).lower()
+    text = repr(value)
+    text = text if len(text) <= 60 else text[:57] + "..."
+    return f"{text} is {kind}" if value == value else text  # NaN is its own kind
