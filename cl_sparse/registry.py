@@ -26,17 +26,16 @@ BENCHMARKS: dict[str, str] = {
 }
 
 STRATEGIES: dict[str, str] = {
-    "sequential": "cl_sparse.strategies:sequential",
-    "joint": "cl_sparse.strategies:joint",
-    "cumulative": "cl_sparse.strategies:cumulative",
-    "independent": "cl_sparse.strategies:independent",
-    "replay": "cl_sparse.strategies:replay",
+    "sequential": "cl_sparse.strategies:SEQUENTIAL",
+    "joint": "cl_sparse.strategies:JOINT",
+    "cumulative": "cl_sparse.strategies:CUMULATIVE",
+    "independent": "cl_sparse.strategies:INDEPENDENT",
+    "replay": "cl_sparse.strategies:REPLAY",
 }
 
 PLUGINS: dict[str, str] = {
     "replay": "cl_sparse.plugins:Replay",
     "cumulative": "cl_sparse.plugins:Cumulative",
-    "joint": "cl_sparse.plugins:Joint",
 }
 
 _TABLES: dict[Kind, dict[str, str]] = {"benchmark": BENCHMARKS, "strategy": STRATEGIES, "plugin": PLUGINS}
