@@ -1,0 +1,177 @@
+"""What all benchmarks share: an Avalanche benchmark whose data sets are views of three task streams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import cl_sparse.compat  # noqa: F401  (declares what torchvision needs, before Avalanche imports it)
+
+# isort: split
+from avalanche.benchmarks.scenarios import CLScenario, EagerCLStream
+from avalanche.benchmarks.scenarios.dataset_scenario import DatasetExperience
+
+from benchmarks.splits import label_table, rows_of_tasks
+from cl_sparse.data.datasets import load_data
+from cl_sparse.data.image_data import ImageData
+from cl_sparse.data.stream import BatchTransform, TaskStream
+from cl_sparse.data.subsets import validation_split
+from cl_sparse.data.task_data import task_datasets
+from cl_sparse.errors import UserError
+
+SCENARIOS = ("task", "domain", "class")
+
+
+class TaskExperience(DatasetExperience):
+    """One task of a stream, with Avalanche's attributes for task labels and for the classes' timeline.
+
+    ``task_label`` is the task's index in every scenario; classes are labels as the learner sees them.
+    """
+
+    def __init__(self, dataset: Any, task: int, labels: list[int], earlier: set[int], every: set[int]) -> None:
+        super().__init__(dataset=dataset, current_experience=task)
+        self.task_label = task
+        self.task_labels = [task]
+        self.classes_in_this_experience = labels
+        self.previous_classes = sorted(earlier)
+        self.classes_seen_so_far = sorted(earlier.union(labels))
+        self.future_classes = sorted(every.difference(self.classes_seen_so_far))
+
+
+class Benchmark(CLScenario):
+    """A stream of tasks: ``train_stream``, ``test_stream`` and ``val_stream`` (None without a validation share).
+
+    Labels: in the task- and domain-incremental scenarios a sample's label is its class's place within the task
+    (0 .. n_outputs-1); in the class-incremental scenario it is the original class. The task's index t comes with every
+    sample in every scenario, for scoring; whether a learner may see it is the learner's business.
+
+    Args:
+        data: the data set.
+        name: of the benchmark.
+        scenario: "task", "domain" or "class".
+        task_classes: original classes per task; the place in the list is the label within the task.
+        seed: stored, and used for the validation split.
+        validation: share of each class's training samples that is kept for validation, [0, 1).
+        transform: what a task does to the raw samples, or None.
+        settings: the benchmark's own settings, for ``describe()``.
+
+    Attributes:
+        n_tasks, n_classes (of the data set), n_outputs (of one head), input_shape, task_classes, class_names, source,
+        fingerprint, and tensors: {"train", "test" and, with a validation share, "val": TaskStream}.
+    """
+
+    def __init__(
+        self,
+        data: ImageData,
+        *,
+        name: str,
+        scenario: str,
+        task_classes: Sequence[Sequence[int]],
+        seed: int,
+        validation: float = 0.0,
+        transform: BatchTransform | None = None,
+        settings: dict[str, Any] | None = None,
+    ) -> None:
+        self.name, self.scenario, self.seed = name, scenario, seed
+        self.dataset, self.source, self.fingerprint = data.name, data.source, data.fingerprint
+        self.class_names = data.class_names
+        self.n_classes = len(data.class_names)
+        self.task_classes = [list(classes) for classes in task_classes]
+        self.n_tasks = len(self.task_classes)
+        self.n_outputs = self.n_classes if scenario == "class" else len(self.task_classes[0])
+        self.input_shape = tuple(data.x_train.shape[1:])
+        self.settings = settings or {}
+        self.validation = validation
+        self.tensors = self._make_streams(data, validation, transform)
+        super().__init__([self._avalanche_stream(split) for split in self.tensors])
+        if "val" not in self.tensors:
+            self.val_stream = None
+
+    def to(self, device: torch.device | str) -> Benchmark:
+        """Move all samples to a device, in place; data sets and loaders follow. Returns self."""
+        for stream in self.tensors.values():
+            stream.to(device)
+        return self
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a result has to say about the benchmark, in plain Python."""
+        return {
+            "name": self.name,
+            "dataset": self.dataset,
+            "source": self.source,
+            "fingerprint": self.fingerprint,
+            "scenario": self.scenario,
+            "seed": self.seed,
+            "n_tasks": self.n_tasks,
+            "n_classes": self.n_classes,
+            "n_outputs": self.n_outputs,
+            "input_shape": list(self.input_shape),
+            "task_classes": [list(classes) for classes in self.task_classes],
+            "class_names": list(self.class_names),
+            "validation": self.validation,
+            "samples": {
+                split: [len(stream.task_ids(t)) for t in range(self.n_tasks)] for split, stream in self.tensors.items()
+            },
+            **self.settings,
+        }
+
+    def _make_streams(
+        self, data: ImageData, validation: float, transform: BatchTransform | None
+    ) -> dict[str, TaskStream]:
+        labels = label_table(self.task_classes, self.n_classes, original=self.scenario == "class")
+
+        def stream(x: Tensor, y: Tensor, among: Tensor) -> TaskStream:
+            rows = rows_of_tasks(y, self.task_classes, among)
+            return TaskStream(x, y, rows, labels, transform, data.mean, data.std)
+
+        everything = torch.arange(len(data.y_train))
+        if not 0 <= validation < 1:
+            raise UserError(f"validation: {validation} must be in [0, 1)")
+        train, val = everything, None
+        if validation > 0:
+            train, val = validation_split(data.y_train, validation, self.n_classes, self.seed)
+        streams = {
+            "train": stream(data.x_train, data.y_train, train),
+            "test": stream(data.x_test, data.y_test, torch.arange(len(data.y_test))),
+        }
+        if val is not None:
+            streams["val"] = stream(data.x_train, data.y_train, val)
+        return streams
+
+    def _avalanche_stream(self, split: str) -> Any:
+        stream = self.tensors[split]
+        labels = [sorted(set(row[row >= 0].tolist())) for row in stream.label_of]
+        every = {label for task in labels for label in task}
+        experiences = [
+            TaskExperience(dataset, task, labels[task], {label for past in labels[:task] for label in past}, every)
+            for task, dataset in enumerate(task_datasets(stream))
+        ]
+        return EagerCLStream(split, experiences, benchmark=self)
+
+
+def prepare(
+    name: str,
+    dataset: str,
+    scenario: str,
+    allowed: Sequence[str],
+    n_tasks: int,
+    data_root: Path | str | None,
+    train_subset: int | None,
+    test_subset: int | None,
+    seed: int,
+) -> ImageData:
+    """Check what every benchmark has to check, then load the data set.
+
+    Raises:
+        UserError: the benchmark knows no such scenario, fewer than one task, or the data set cannot be had.
+    """
+    if scenario not in allowed:
+        raise UserError(f"scenario: {scenario!r} makes no sense for {name}; choose {' or '.join(allowed)}")
+    if n_tasks < 1:
+        raise UserError(f"num_batch: {n_tasks} tasks; at least 1 is needed")
+    root = Path(data_root) if data_root is not None else None
+    return load_data(dataset, root, train_subset=train_subset, test_subset=test_subset, seed=seed)

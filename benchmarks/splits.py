@@ -1,0 +1,67 @@
+"""How classes and rows are dealt out to tasks."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from cl_sparse.errors import UserError
+from cl_sparse.seeding import derive_seed
+
+
+def split_classes(
+    n_classes: int, n_tasks: int, *, class_order: str, scenario: str, seed: int, dataset: str
+) -> list[list[int]]:
+    """Deal the classes out to tasks, equally many to each.
+
+    Args:
+        n_classes: of the data set.
+        n_tasks: must divide ``n_classes``; task- and domain-incremental tasks need two classes or more.
+        class_order: "natural" (0, 1, 2, ...) or "random" (drawn with ``seed``).
+        scenario: "task", "domain" or "class".
+        seed: the run's seed.
+        dataset: its name, for the message.
+
+    Returns:
+        original classes per task.
+
+    Raises:
+        UserError: ``n_tasks`` does not fit, or ``class_order`` is unknown.
+    """
+    fewest = 1 if scenario == "class" else 2
+    possible = [t for t in range(1, n_classes // fewest + 1) if n_classes % t == 0]
+    if n_tasks not in possible:
+        why = "does not divide" if n_classes % n_tasks else "leaves fewer than two per task of"
+        choices = " or ".join(filter(None, [", ".join(map(str, possible[:-1])), str(possible[-1])]))
+        raise UserError(f"num_batch: {n_tasks} {why} the {n_classes} classes of {dataset}: choose {choices}")
+    if class_order not in ("natural", "random"):
+        raise UserError(f"class_order: {class_order!r} is unknown; choose natural or random")
+    order = list(range(n_classes))
+    if class_order == "random":
+        generator = torch.Generator().manual_seed(derive_seed(seed, "class_order"))
+        order = torch.randperm(n_classes, generator=generator).tolist()
+    size = n_classes // n_tasks
+    return [order[start : start + size] for start in range(0, n_classes, size)]
+
+
+def label_table(task_classes: Sequence[Sequence[int]], n_classes: int, *, original: bool) -> Tensor:
+    """Return (n_tasks, n_classes) int64: each class's label in each task, -1 where a task lacks the class.
+
+    Args:
+        task_classes: original classes per task.
+        n_classes: of the data set.
+        original: the label is the class itself; otherwise its place in the task's list.
+    """
+    table = torch.full((len(task_classes), n_classes), -1)
+    for task, classes in enumerate(task_classes):
+        table[task, list(classes)] = torch.tensor(classes) if original else torch.arange(len(classes))
+    return table
+
+
+def rows_of_tasks(y: Tensor, task_classes: Sequence[Sequence[int]], among: Tensor) -> list[Tensor]:
+    """Return, per task, the rows among ``among`` whose class belongs to it; the same tensor for the same classes."""
+    chosen: dict[frozenset[int], Tensor] = {}
+    for classes in map(frozenset, task_classes):
+        if classes not in chosen:
+            chosen[classes] = among[torch.isin(y[among], torch.tensor(sorted(classes)))]
+    return [chosen[frozenset(classes)] for classes in task_classes]
