@@ -7,7 +7,7 @@ file and one line here.
 import importlib
 import inspect
 from collections.abc import Collection, Mapping
-from typing import Literal, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from cl_sparse.errors import UserError
 from cl_sparse.wording import explain, near
@@ -86,16 +86,18 @@ def check_plugin_args(
     missing = [n for n, p in parameters.items() if p.default is p.empty and n not in args]
     if missing:
         raise UserError(f"{where}: needs {', '.join(missing)}")
-    hints = get_type_hints(cls.__init__)
+    hints = get_type_hints(inspect.getattr_static(cls, "__init__"))
     for name, value in args.items():
         if name in hints:
             _check_type(hints[name], value, f"{where}.{name}")
 
 
-def _check_type(hint: object, value: object, where: str) -> None:
+def _check_type(hint: Any, value: object, where: str) -> None:
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-    adapter = TypeAdapter(hint, config=ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True))
+    adapter: TypeAdapter[Any] = TypeAdapter(
+        hint, config=ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+    )
     try:
         adapter.validate_python(value)
     except ValidationError as error:

@@ -36,7 +36,7 @@ def join_or(words: Iterable[object]) -> str:
 
 
 def near(name: object, known: Iterable[str]) -> str:
-    """Return ``", did you mean a or b?"`` for the names closest to ``name``; where none is close, all (a dozen at most)."""
+    """Return ``", did you mean a or b?"`` for the names closest to ``name``; if none is, all (up to a dozen)."""
     names = list(known)
     folded = {candidate.lower(): candidate for candidate in names}
     close = [folded[match] for match in difflib.get_close_matches(str(name).lower(), folded, n=3, cutoff=0.6)]
