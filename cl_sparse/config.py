@@ -116,7 +116,9 @@ class ExperimentConfig(BaseModel):
     eval_mb_size: int = Field(1000, ge=1, description="Samples in a test mini-batch; changes the speed only.")
     eval_every: int = Field(1, ge=1, description="Tasks from one test of all tasks to the next.")
     record_stats: bool = Field(True, description="Record which units are on and how dense the weights are.")
-    seeds: int = Field(1, ge=1, description="Runs, with seeds 0, 1, ..., unless the command line says otherwise.")
+    seeds: int = Field(
+        1, ge=1, le=10_000, description="Runs, with seeds 0, 1, ..., unless the command line says otherwise."
+    )
 
     @field_validator("strategy")
     @classmethod
@@ -216,7 +218,8 @@ def build_config(
         error = failure.errors()[0]
         cause = error.get("ctx", {}).get("error")
         if isinstance(cause, rules.ClashError):
-            raise UserError(f"{place(cause.key)}: {cause}") from None
+            blamed = place(cause.key)  # may be an ancestor's or --set's, where another experiment is at fault
+            raise UserError(f"{blamed}: {cause}{'' if name in blamed else f' (in {name})'}") from None
         key, *rest = [str(part) for part in error["loc"]]
         inner = "".join(f".{part}" for part in rest)
         raise UserError(f"{place(key)}{inner}: {cause or explain(error)}") from None

@@ -39,9 +39,12 @@ def near(name: object, known: Iterable[str]) -> str:
     """Return ``", did you mean a or b?"`` for the names closest to ``name``; if none is, all (up to a dozen)."""
     names = list(known)
     folded = {candidate.lower(): candidate for candidate in names}
-    close = [folded[match] for match in difflib.get_close_matches(str(name).lower(), folded, n=3, cutoff=0.6)]
+    wanted = str(name).lower()
+    close = difflib.get_close_matches(wanted, folded, n=3, cutoff=0.6)
+    if not close and len(wanted) >= 3:
+        close = [candidate for candidate in folded if wanted in candidate][:3]
     if close:
-        return f", did you mean {join_or(close)}?"
+        return f", did you mean {join_or(folded[match] for match in close)}?"
     return f", choose one of: {', '.join(names)}" if 0 < len(names) <= 12 else ""
 
 

@@ -47,7 +47,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise UserError(f"{shown(path)}: is not text in UTF-8") from None
     except YamlError as error:
-        raise UserError(f"{shown(path)}{error}") from None
+        line = f":{error.line}" if error.line else ""
+        raise UserError(f"{shown(path)}{line}: {error}") from None
     if content is None:
         raise UserError(f"{shown(path)}: is empty: a mapping from experiment names to parameters is needed")
     if not isinstance(content, dict):
@@ -59,7 +60,12 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 class YamlError(Exception):
-    """Text that is no plain YAML. The message is ``":LINE: problem"``."""
+    """Text that is no plain YAML; ``line`` counts from 1, or is None where that is not known."""
+
+    def __init__(self, problem: str, line: int | None = None) -> None:
+        """Say what is wrong, in one line."""
+        super().__init__(problem)
+        self.line = line
 
 
 def parse(text: str) -> Any:
@@ -76,13 +82,13 @@ def parse(text: str) -> Any:
         tag = re.search(r"constructor for the tag '(.*)'", problem)
         if tag:
             problem = f"the tag {tag[1].replace('tag:yaml.org,2002:', '!!')!r} is not allowed: plain data only"
-        raise YamlError(f":{mark.line + 1 if mark else 1}: {problem}") from None
+        raise YamlError(problem, mark.line + 1 if mark else None) from None
     except yaml.YAMLError as error:
-        raise YamlError(f": {' '.join(str(error).split())}") from None
+        raise YamlError(" ".join(str(error).split())) from None
     except ValueError as error:  # e.g. the date 2024-13-45
-        raise YamlError(f": {error}") from None
+        raise YamlError(str(error)) from None
     except RecursionError:
-        raise YamlError(": is nested too deeply") from None
+        raise YamlError("is nested too deeply") from None
 
 
 def _not_a_mapping(content: object) -> str:

@@ -1,0 +1,178 @@
+"""The command line: checks what the user asks for, then hands a `RunPlan` to the runner.
+
+Imports neither torch nor, for help and listing, pydantic: both answer at once. Bad input is one line and exit code 2.
+"""
+
+import argparse
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from cl_sparse.errors import UserError
+from cl_sparse.experiments import Catalogue, load_experiments, parse_overrides
+from cl_sparse.plan import RunPlan
+from cl_sparse.wording import near
+
+DEFAULT_NAME = "quickstart"
+_BAD_INPUT = 2
+_INTERRUPTED = 130
+_PIPE_CLOSED = 141  # what a shell reports of a program that SIGPIPE ended
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are `UserError`, so that they are one line like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message.removeprefix("argument "))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code: 0, 2 for bad input, 130 when interrupted.
+
+    Args:
+        argv: the arguments after the program's name; default: the process's own.
+    """
+    try:
+        arguments = _parse(sys.argv[1:] if argv is None else argv)
+        code = _list(arguments) if arguments.command == "list" or arguments.list else _run(arguments)
+        sys.stdout.flush()
+        return code
+    except UserError as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        return _BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:  # `cl-sparse list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_CLOSED
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = _Parser(prog="cl-sparse", description="Benchmarks of sparse continual learning.", allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    run = commands.add_parser(
+        "run", help="run experiments", description="Run experiments, and write what they remember.", allow_abbrev=False
+    )
+    _add_run_options(run)
+    listing = commands.add_parser(
+        "list", help="list experiments or their parameters", description="List experiments.", allow_abbrev=False
+    )
+    listing.add_argument(
+        "--parameters", action="store_true", help="list what an experiment can set, with types and defaults"
+    )
+    listing.set_defaults(list=True)
+    return parser
+
+
+def _add_run_options(run: argparse.ArgumentParser) -> None:
+    def add(*names: str, **options: object) -> None:
+        run.add_argument(*names, **options)  # type: ignore[arg-type]  # passed through unchanged
+
+    name_help = f"experiments or groups, as names or shell patterns (default: {DEFAULT_NAME})"
+    add("--name", nargs="+", action="extend", metavar="NAME", help=name_help)
+    add("--list", action="store_true", help="list the experiments and groups instead")
+    seeds = run.add_mutually_exclusive_group()
+    seeds.add_argument(
+        "--seeds", type=_whole(1, 10_000), metavar="N", help="run with seeds 0 to N-1 (default: the experiment's)"
+    )
+    seeds.add_argument("--seed", type=_whole(0), metavar="S", help="run with this one seed")
+    set_help = "parameters to change in every experiment, for example lr=0.05 (all: cl-sparse list --parameters)"
+    add("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=set_help)
+    add("--data-root", type=Path, metavar="DIR", help="where data sets are (default: $CL_SPARSE_DATA, else ./data)")
+    add("--results-dir", type=Path, default=Path("results"), metavar="DIR", help="where results go (default: results)")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (default: auto)")
+    add("--threads", type=_whole(1), metavar="N", help="CPU threads (default: as many as torch chooses)")
+    add("--resume", action="store_true", help="continue runs that were stopped")
+    add("--quiet", action="store_true", help="print no progress")
+    add("--dry-run", action="store_true", help="time 20 steps and print how long each experiment would take")
+    run.set_defaults(parameters=False)
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = build_parser()
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        raise UserError(f"unknown argument {unknown[0]!r}{_near_option(parser, arguments.command, unknown[0])}")
+    return arguments
+
+
+def _near_option(parser: argparse.ArgumentParser, command: str, unknown: str) -> str:
+    commands = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    options = [option for action in commands.choices[command]._actions for option in action.option_strings]
+    return near(unknown.partition("=")[0], options)
+
+
+def _whole(least: int, most: int = 2**63 - 1) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r}: a whole number is needed") from None
+        if not least <= number <= most:
+            bound = f"at least {least}" if number < least else f"at most {most}"
+            raise argparse.ArgumentTypeError(f"{text} is out of range: {bound}")
+        return number
+
+    return parse
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    selections = load_experiments().select(arguments.name or [DEFAULT_NAME], parse_overrides(arguments.set))
+    seeds = None if arguments.seeds is None else tuple(range(arguments.seeds))
+    plan = RunPlan(
+        selections=tuple(selections),
+        seeds=seeds if arguments.seed is None else (arguments.seed,),
+        data_root=arguments.data_root,
+        results_dir=arguments.results_dir,
+        device=arguments.device,
+        threads=arguments.threads,
+        resume=arguments.resume,
+        quiet=arguments.quiet,
+        dry_run=arguments.dry_run,
+    )
+    if not plan.dry_run:
+        _check_writable(plan.results_dir)
+    from cl_sparse.runner import run  # torch and Avalanche: seconds, so not before everything above is right
+
+    return run(plan)
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse a results folder that cannot be written to, without making it."""
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
+    if not existing.is_dir():
+        raise UserError(f"--results-dir {folder}: {existing} is not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"--results-dir {folder}: no permission to write in {existing}")
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    print(_parameter_text() if arguments.parameters else _catalogue_text(load_experiments()))
+    return 0
+
+
+def _catalogue_text(catalogue: Catalogue) -> str:
+    width = max(len(entry.name) for entry in [*catalogue.groups, *catalogue.experiments])
+    lines = []
+    for title, entries in (("groups", catalogue.groups), ("experiments", catalogue.experiments)):
+        lines += [title, *(f"  {entry.name:<{width}}  {entry.description}".rstrip() for entry in entries)]
+    return "\n".join(lines)
+
+
+def _parameter_text() -> str:
+    from cl_sparse.reference import parameters  # pydantic
+
+    lines = []
+    for parameter in parameters():
+        lines.append(f"{parameter.name}: {parameter.type}, default {parameter.default}")
+        lines += textwrap.wrap(parameter.description, 100, initial_indent="    ", subsequent_indent="    ")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,8 @@
+"""Run experiments: `python run_exps.py --name NAME`. The same as `cl-sparse run`."""
+
+import sys
+
+from cl_sparse.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["run", *sys.argv[1:]]))
