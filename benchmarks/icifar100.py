@@ -5,8 +5,8 @@ from pathlib import Path
 from benchmarks.split_dataset import SplitDataset
 
 
-class iCIFAR100(SplitDataset):
-    """The 100 fine classes in groups of ten, in natural (alphabetical) order. Scenarios and arguments as in ``SplitDataset``."""
+class iCIFAR100(SplitDataset):  # noqa: N801  (the name in the literature)
+    """The 100 fine classes in groups of ten, in natural (alphabetical) order; otherwise as ``SplitDataset``."""
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from benchmarks.permuted_mnist import PermutedMNIST
 
 
 class PermutedDigits(PermutedMNIST):
-    """As ``PermutedMNIST``, on 1,797 real 8×8 digits that need no files: 1,347 training and 450 test samples per task."""
+    """As ``PermutedMNIST``, on real 8×8 digits that need no files: 1,347 training and 450 test samples per task."""
 
     def __init__(
         self,

@@ -7,12 +7,11 @@ from benchmarks.permutations import PixelPermutations, draw_permutations
 
 
 class PermutedMNIST(Benchmark):
-    """Ten-way digit classification under one fixed pixel permutation per task (Goodfellow et al. 2013, Kirkpatrick et al.
-    2017).
+    """Ten-way digit classification under one fixed pixel permutation per task (Goodfellow et al. 2013).
 
     A task is all training (test) images with their pixels in one random order, all channels alike; task 0 keeps the
-    natural order. Labels are the ten classes in every task. Scenarios: "domain" (one head for all tasks, the default) and
-    "task" (the task is known; a head per task if the learner likes).
+    natural order. Labels are the ten classes in every task. Scenarios: "domain" (one head for all tasks, the default)
+    and "task" (the task is known; a head per task if the learner likes).
 
     Args:
         n_tasks: number of tasks.

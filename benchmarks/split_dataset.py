@@ -11,8 +11,8 @@ class SplitDataset(Benchmark):
 
     A task is all samples of its classes; every task has equally many classes and no class is in two tasks. Scenarios:
 
-    - "task": labels 0 .. k-1 within the task; the task is known at test, so each task may have its own head, or a single
-      head is masked to the task's classes.
+    - "task": labels 0 .. k-1 within the task; the task is known at test, so each task may have its own head, or a
+      single head is masked to the task's classes.
     - "domain": labels 0 .. k-1 within the task, one head of k outputs for all tasks, the task is unknown at test.
     - "class": labels are the original classes, one head for all classes, the task is unknown at test.
 
@@ -27,7 +27,7 @@ class SplitDataset(Benchmark):
         train_subset, test_subset: class-balanced sizes over the whole data set, None for all.
 
     Raises:
-        UserError: see ``cl_sparse.data.load_data``; a number of tasks that does not fit; unknown scenario or class order.
+        UserError: see ``cl_sparse.data.load_data``; a number of tasks that does not fit; unknown scenario or order.
     """
 
     def __init__(

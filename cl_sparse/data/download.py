@@ -51,7 +51,7 @@ def fetch_into(
 
 
 def missing(name: str, looked_in: Sequence[Path], other_ways: str, error: BaseException) -> str:
-    """Return the one line that says what is missing, where it was looked for, why it could not be fetched, what to do."""
+    """Return one line: what is missing, where it was looked for, why it could not be fetched, what to do."""
     reason = " ".join(str(error).split()) or type(error).__name__
     return (
         f"{name}: not found in {' or '.join(str(p) for p in looked_in)}, and the download failed ({reason}); "

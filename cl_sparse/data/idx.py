@@ -16,8 +16,8 @@ _UINT8 = 8
 def read_idx(path: Path) -> Tensor:
     """Read an IDX file of unsigned bytes, plain or gzip-compressed (by its ending).
 
-    The header is: two zero bytes, the type (8 = unsigned byte), the number of dimensions, each dimension as a big-endian
-    32-bit number; then the values.
+    The header is: two zero bytes, the type (8 = unsigned byte), the number of dimensions, each dimension as a
+    big-endian 32-bit number; then the values.
 
     Args:
         path: the file.

@@ -44,8 +44,9 @@ def make_image_data(
     std: tuple[float, ...] = (),
 ) -> ImageData:
     """Build an ``ImageData``: contiguous tensors, labels as int64, fingerprint computed."""
-    tensors = [t.contiguous() for t in (train[0], train[1].long(), test[0], test[1].long())]
-    return ImageData(name, *tensors, tuple(class_names), mean, std, source, fingerprint(tensors))
+    x_train, y_train, x_test, y_test = train[0].contiguous(), train[1].long(), test[0].contiguous(), test[1].long()
+    digits = fingerprint([x_train, y_train, x_test, y_test])
+    return ImageData(name, x_train, y_train, x_test, y_test, tuple(class_names), mean, std, source, digits)
 
 
 def fingerprint(tensors: Sequence[Tensor]) -> str:
@@ -53,7 +54,7 @@ def fingerprint(tensors: Sequence[Tensor]) -> str:
     digest = hashlib.sha256()
     for tensor in tensors:
         digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-        digest.update(memoryview(tensor.contiguous().numpy()).cast("B"))
+        digest.update(tensor.contiguous().numpy().reshape(-1).data)
     return digest.hexdigest()[:16]
 
 

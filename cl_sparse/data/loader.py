@@ -14,8 +14,8 @@ from cl_sparse.data.task_data import TaskData
 def ids(dataset: Any) -> Tensor:
     """Return the stream ids of an Avalanche data set's samples, in its order.
 
-    Walks subsets and concatenations down to the ``TaskData`` leaves without reading a sample. Labels and task labels are
-    the stream's own: attributes replaced on the Avalanche data set are not looked at.
+    Walks subsets and concatenations down to the ``TaskData`` leaves without reading a sample. Labels and task labels
+    are the stream's own: attributes replaced on the Avalanche data set are not looked at.
 
     Args:
         dataset: an ``AvalancheDataset`` made of ``TaskData`` (any tree of ``concat``, ``subset``, ``train``, ``eval``).

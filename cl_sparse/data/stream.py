@@ -57,7 +57,7 @@ class TaskStream:
         self.offsets = [0, *accumulate(len(r) for r in rows)]
         self._ends = torch.tensor(self.offsets[1:])
         self._rows, self._shift = _share_rows(rows, self.offsets)
-        self._scale, self._bias = _normalisation(x, mean, std)
+        self._normal = _normalisation(x, mean, std)
         for task in range(self.n_tasks):
             if bool((self.labels(task) < 0).any()):
                 raise ValueError(f"task {task} holds samples of a class that has no label in it")
@@ -118,18 +118,19 @@ class TaskStream:
 
     def to(self, device: torch.device | str) -> TaskStream:
         """Move the stream's tensors, in place; data sets and loaders built on the stream follow. Returns self."""
-        for name in ("x", "y", "label_of", "_ends", "_rows", "_shift", "_scale", "_bias"):
-            value = getattr(self, name)
-            if value is not None:
-                setattr(self, name, value.to(device))
+        for name in ("x", "y", "label_of", "_ends", "_rows", "_shift"):
+            setattr(self, name, getattr(self, name).to(device))
+        if self._normal is not None:
+            self._normal = self._normal.to(device)
         if self.transform is not None:
             self.transform = self.transform.to(device)
         return self
 
     def _normalise(self, x: Tensor) -> Tensor:
-        if self._scale is None or self._bias is None:
+        if self._normal is None:
             return x.to(torch.float32)
-        return torch.mul(x, self._scale).add_(self._bias)  # uint8 × float32 converts and scales in one pass
+        scale, bias = self._normal.unbind()
+        return torch.mul(x, scale).add_(bias)  # uint8 × float32 converts and scales in one pass
 
 
 def _share_rows(rows: Sequence[Tensor], offsets: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -146,12 +147,13 @@ def _share_rows(rows: Sequence[Tensor], offsets: Sequence[int]) -> tuple[Tensor,
     return torch.cat(distinct), torch.tensor(shift)
 
 
-def _normalisation(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor] | tuple[None, None]:
+def _normalisation(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor | None:
+    """Return scale and bias, (2, C, 1, 1) float32, that turn x into (x - mean) / std as x · scale + bias."""
     if not mean:
-        return None, None
+        return None
     if len(mean) != len(std):
         raise ValueError(f"{len(mean)} means, {len(std)} standard deviations")
-    shape = (-1, *[1] * (x.ndim - 2)) if len(mean) > 1 else (1,)
     scale = 1 / torch.tensor(std, dtype=torch.float64)
     bias = -torch.tensor(mean, dtype=torch.float64) * scale
-    return scale.float().reshape(shape), bias.float().reshape(shape)
+    shape = (2, -1, *[1] * (x.ndim - 2)) if len(mean) > 1 else (2, 1)
+    return torch.stack([scale, bias]).float().reshape(shape)

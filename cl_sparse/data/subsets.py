@@ -10,8 +10,8 @@ from cl_sparse.seeding import derive_seed
 def balanced_subset(y: Tensor, size: int, n_classes: int, seed: int, key: str) -> Tensor:
     """Return ``size`` rows with as many of each class as possible, in ascending order.
 
-    Every class gets size // n_classes rows and the first classes one more for the remainder; a class that has fewer gives
-    all it has, and the others share the difference.
+    Every class gets size // n_classes rows and the first classes one more for the remainder; a class that has fewer
+    gives all it has, and the others share the difference.
 
     Args:
         y: (N,) int64 classes.

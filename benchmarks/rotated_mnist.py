@@ -1,0 +1,66 @@
+"""Rotated MNIST: the same digits, turned further in every task."""
+
+from pathlib import Path
+
+import torch
+
+from benchmarks.base import Benchmark, prepare
+from benchmarks.rotations import Rotations, spread_angles
+from cl_sparse.errors import UserError
+
+
+class RotatedMNIST(Benchmark):
+    """Ten-way digit classification under one fixed rotation per task (after Lopez-Paz and Ranzato 2017).
+
+    A task is all training (test) images, turned counter-clockwise by task · max_angle / (n_tasks - 1) degrees: evenly
+    from upright (task 0) to ``max_angle`` (the last task). Nothing is drawn at random. Labels are the ten classes in
+    every task. Scenarios: "domain" (one head for all tasks, the default) and "task" (the task is known).
+
+    The default maximum of 90° keeps 6 and 9 apart: at 180° they are each other.
+
+    Args:
+        n_tasks: number of tasks.
+        dataset: any data set of square images.
+        seed: draws the validation split and the subsets.
+        scenario: "domain" or "task".
+        max_angle: the last task's angle, degrees, more than 0 and less than 360.
+        validation: share of the training samples kept for validation, [0, 1); the same samples in every task.
+        data_root: folder of the data sets.
+        train_subset, test_subset: class-balanced sizes, None for all.
+
+    Raises:
+        UserError: see ``cl_sparse.data.load_data``; unknown scenario, impossible angle, samples that are no squares.
+    """
+
+    def __init__(
+        self,
+        n_tasks: int = 10,
+        *,
+        dataset: str = "mnist",
+        seed: int = 0,
+        scenario: str = "domain",
+        max_angle: float = 90.0,
+        validation: float = 0.0,
+        data_root: Path | str | None = None,
+        train_subset: int | None = None,
+        test_subset: int | None = None,
+    ) -> None:
+        name = f"rotated_{dataset}"
+        if not 0 < max_angle < 360:
+            raise UserError(f"max_angle: {max_angle} must be more than 0 and less than 360 degrees")
+        data = prepare(name, dataset, scenario, ("domain", "task"), n_tasks, data_root, train_subset, test_subset, seed)
+        if data.x_train.ndim != 4 or data.x_train.shape[2] != data.x_train.shape[3]:
+            raise UserError(
+                f"dataset: {dataset} has samples of shape {tuple(data.x_train.shape[1:])}, not square images"
+            )
+        self.angles = spread_angles(n_tasks, max_angle)
+        super().__init__(
+            data,
+            name=name,
+            scenario=scenario,
+            task_classes=[range(len(data.class_names))] * n_tasks,
+            seed=seed,
+            validation=validation,
+            transform=Rotations(torch.tensor(self.angles)),
+            settings={"max_angle": max_angle, "train_subset": train_subset, "test_subset": test_subset},
+        )
