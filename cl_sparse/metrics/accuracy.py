@@ -11,8 +11,8 @@ over what happens to be there, except :func:`forgetting`, which says so. Entries
 - stopped runs: the rows after the stop.
 
 Sources: Lopez-Paz & Ranzato 2017 (Gradient Episodic Memory: ACC, BWT, FWT); Chaudhry et al. 2018 (Riemannian Walk:
-forgetting); Díaz-Rodríguez et al. 2018 (Don't forget, there is more than forgetting: the average over the lower triangle
-of R); Riemer et al. 2019 (Learning to learn without forgetting: learning accuracy).
+forgetting); Díaz-Rodríguez et al. 2018 (Don't forget, there is more than forgetting: the average over the lower
+triangle of R); Riemer et al. 2019 (Learning to learn without forgetting: learning accuracy).
 """
 
 from typing import Any
