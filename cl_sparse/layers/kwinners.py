@@ -1,0 +1,180 @@
+"""k-winners layers: the state that boosting needs, and the layer for units in a row."""
+
+import math
+from collections.abc import Callable
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from cl_sparse.layers.functional import boosted, take_winners
+
+
+class KWinnersBase(nn.Module):
+    """What all k-winners layers share: the boost strength and the running duty cycle of each unit.
+
+    Both are buffers, under nupic.torch's names, so that its checkpoints load. They stay in single precision (or better)
+    when the model is cast to half precision, where steps of 1/``duty_cycle_period`` would be rounded away.
+
+    Args:
+        percent_on: share of units that win in training, 0 to 1.
+        k_inference_factor: factor on the number of winners in evaluation mode (never more than all units win).
+        boost_strength: strength of boosting at the start, at least 0; 0 is plain top-k.
+        boost_strength_factor: factor on the boost strength at each :meth:`update_boost_strength`.
+        duty_cycle_period: number of recent samples that the duty cycle averages over.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+
+    boost_strength: Tensor
+    duty_cycle: Tensor
+
+    def __init__(
+        self,
+        percent_on: float,
+        k_inference_factor: float = 1.0,
+        boost_strength: float = 1.0,
+        boost_strength_factor: float = 1.0,
+        duty_cycle_period: int = 1000,
+    ) -> None:
+        super().__init__()
+        if not 0.0 <= percent_on <= 1.0:
+            raise ValueError(f"percent_on must be from 0 to 1, not {percent_on}")
+        for name, value in (
+            ("k_inference_factor", k_inference_factor),
+            ("boost_strength", boost_strength),
+            ("boost_strength_factor", boost_strength_factor),
+        ):
+            if not value >= 0.0:
+                raise ValueError(f"{name} must be at least 0, not {value}")
+        if duty_cycle_period < 1:
+            raise ValueError(f"duty_cycle_period must be at least 1 sample, not {duty_cycle_period}")
+        self.percent_on = percent_on
+        self.k_inference_factor = k_inference_factor
+        self.boost_strength_factor = boost_strength_factor
+        self.duty_cycle_period = duty_cycle_period
+        self.learning_iterations = 0
+        self.n = 0
+        self.k = 0
+        self.k_inference = 0
+        self.register_buffer("boost_strength", torch.tensor(boost_strength, dtype=torch.float32))
+
+    def extra_repr(self) -> str:
+        """Return the settings, for ``repr``."""
+        return (
+            f"n={self.n}, percent_on={self.percent_on}, k_inference_factor={self.k_inference_factor}, "
+            f"boost_strength_factor={self.boost_strength_factor}, duty_cycle_period={self.duty_cycle_period}"
+        )
+
+    def update_boost_strength(self) -> None:
+        """Multiply the boost strength by ``boost_strength_factor``. To be called once per epoch."""
+        self.boost_strength.mul_(self.boost_strength_factor)
+
+    def update_duty_cycle(self, x: Tensor) -> None:
+        """Count which units are on (> 0) in the layer's output ``x`` and move the duty cycle towards it.
+
+        For a batch of B samples, period = min(duty_cycle_period, samples seen, this batch included) and
+        duty ← (duty·(period − B) + count)/period. A batch larger than the period would give the old duty cycle a
+        negative weight; there the batch counts as one period, and the new duty cycle is the mean over the batch.
+        """
+        if x.shape[0]:
+            self._move_duty_cycle(self._on_rate(x.detach()), x.shape[0])
+
+    def entropy(self) -> Tensor:
+        """Return the sum over the units of the binary entropy of their duty cycles, in bits (a scalar tensor)."""
+        duty = self.duty_cycle
+        nats: Tensor = -(torch.special.xlogy(duty, duty) + torch.special.xlogy(1 - duty, 1 - duty)).sum()
+        return nats / math.log(2)
+
+    def max_entropy(self) -> float:
+        """Return the entropy, in bits, if all units won equally often: n·H(k/n)."""
+        if not 0 < self.k < self.n:
+            return 0.0
+        on = self.k / self.n
+        return -self.n * (on * math.log2(on) + (1 - on) * math.log2(1 - on))
+
+    def _set_units(self, n: int, k: int, k_inference: int) -> None:
+        self.n, self.k, self.k_inference = n, k, min(k_inference, n)
+
+    def _on_rate(self, x: Tensor) -> Tensor:
+        """Return the share of the batch (and locations) that each unit is on for, in the shape of the duty cycle."""
+        return (x > 0).to(self.duty_cycle.dtype).mean(dim=0)
+
+    @torch.no_grad()
+    def _move_duty_cycle(self, rate: Tensor, batch_size: int) -> None:
+        self.learning_iterations += batch_size
+        period = min(self.duty_cycle_period, self.learning_iterations)
+        self.duty_cycle.lerp_(rate, min(batch_size, period) / period)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        for name, buffer in self._buffers.items():
+            if buffer is not None and buffer.dtype in (torch.float16, torch.bfloat16):
+                self._buffers[name] = buffer.float()
+        return self
+
+
+class KWinners(KWinnersBase):
+    """k-winners of a row of n units (after a linear layer).
+
+    In training k = round(n·percent_on) units of each sample win, in evaluation mode int(k·k_inference_factor).
+
+    Args:
+        n: number of units.
+        percent_on: share of units that win in training, 0 to 1.
+        k_inference_factor: factor on the number of winners in evaluation mode.
+        boost_strength: strength of boosting at the start; 0 is plain top-k.
+        boost_strength_factor: factor on the boost strength at each :meth:`update_boost_strength`.
+        duty_cycle_period: number of recent samples that the duty cycle averages over.
+        break_ties: True for exactly k winners, False to let all units that tie with the k-th win too.
+        relu: drop winners that are not positive.
+        inplace: may overwrite the input.
+
+    Shapes: input and output (B, n); buffer ``duty_cycle`` (n,).
+    """
+
+    def __init__(
+        self,
+        n: int,
+        percent_on: float,
+        k_inference_factor: float = 1.5,
+        boost_strength: float = 1.0,
+        boost_strength_factor: float = 0.9,
+        duty_cycle_period: int = 1000,
+        break_ties: bool = False,
+        relu: bool = False,
+        inplace: bool = False,
+    ) -> None:
+        super().__init__(percent_on, k_inference_factor, boost_strength, boost_strength_factor, duty_cycle_period)
+        self.break_ties = break_ties
+        self.relu = relu
+        self.inplace = inplace
+        k = round(n * percent_on)
+        self._set_units(n, k, int(k * k_inference_factor))
+        self.register_buffer("duty_cycle", torch.zeros(n))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the winners of each sample; in training, update the duty cycle as well.
+
+        Raises:
+            ValueError: ``x`` is not of shape (B, n).
+        """
+        if x.dim() != 2 or x.shape[1] != self.n:
+            raise ValueError(f"KWinners: the input must be of shape (B, {self.n}), not {tuple(x.shape)}")
+        k = self.k if self.training else self.k_inference
+        ranking = boosted(x, self.duty_cycle, self.boost_strength)
+        out, winners = take_winners(x, ranking, k, self.break_ties, self.relu, self.inplace)
+        if self.training:
+            if winners is None:
+                self.update_duty_cycle(out)
+            else:
+                self._count_winners(out.detach(), winners)
+        return out
+
+    def _count_winners(self, out: Tensor, winners: Tensor) -> None:
+        """As ``update_duty_cycle(out)``, but looking at the winners only."""
+        if out.shape[0]:
+            on = (out.gather(1, winners) > 0).to(self.duty_cycle.dtype).flatten()
+            counts = torch.zeros_like(self.duty_cycle).scatter_add_(0, winners.flatten(), on)
+            self._move_duty_cycle(counts / out.shape[0], out.shape[0])

@@ -1,0 +1,33 @@
+"""The shape all models share: features, then a classifier that may look at the task labels."""
+
+from torch import Tensor, nn
+
+from cl_sparse.models.heads import Head
+
+
+class FeatureClassifier(nn.Module):
+    """Features (the batch only) followed by a head (features and, if it needs them, task labels)."""
+
+    def __init__(self, features: nn.Sequential, classifier: Head) -> None:
+        super().__init__()
+        self.features = features
+        self.classifier = classifier
+
+    @property
+    def needs_task_labels(self) -> bool:
+        """Whether :meth:`forward` has to be given the task labels."""
+        return self.classifier.needs_task_labels
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of logits per sample."""
+        return self.classifier.n_outputs
+
+    def forward(self, x: Tensor, task_labels: Tensor | None = None) -> Tensor:
+        """Return the logits (B, n_outputs) of a batch (B, ...); ``task_labels`` (B,) choose among the heads.
+
+        Raises:
+            ValueError: the head needs task labels, and there are none or wrong ones.
+        """
+        logits: Tensor = self.classifier(self.features(x), task_labels)
+        return logits

@@ -1,0 +1,62 @@
+"""The multi-layer perceptron of the experiments."""
+
+import math
+from collections import OrderedDict
+
+from torch import nn
+
+from cl_sparse.models.base import FeatureClassifier
+from cl_sparse.models.blocks import Sparsity, linear_block
+from cl_sparse.models.heads import HeadFactory
+
+
+class SimpleMLP(FeatureClassifier):
+    """[Linear → KWinners (or ReLU) → Dropout] × hidden_layers → head.
+
+    Args:
+        input_shape: shape of one sample; it is flattened.
+        head: from the number of features to the head.
+        hidden_units: units per hidden layer.
+        hidden_layers: number of hidden layers, 0 for a linear classifier.
+        sparsify: k-winners and sparse weights; otherwise dense with ReLU, and the sparsity arguments are not used.
+        percent_on_fc: share of units that win; 1 keeps ReLU.
+        k_inference_factor: factor on the number of winners in evaluation mode.
+        boost_strength: strength of boosting at the start.
+        boost_strength_factor: factor on the boost strength at each epoch.
+        duty_cycle_period: number of recent samples that the duty cycle averages over.
+        weight_sparsity_fc: share of **non-zero** weights of the hidden layers, drawn at random for each unit, and
+            initialised by the number of live inputs; 1 for dense. The head is dense.
+        dropout: probability of dropping a unit after each hidden layer.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        head: HeadFactory,
+        *,
+        hidden_units: int = 4000,
+        hidden_layers: int = 1,
+        sparsify: bool = False,
+        percent_on_fc: float = 1.0,
+        k_inference_factor: float = 1.5,
+        boost_strength: float = 1.0,
+        boost_strength_factor: float = 0.9,
+        duty_cycle_period: int = 1000,
+        weight_sparsity_fc: float = 1.0,
+        dropout: float = 0.0,
+    ) -> None:
+        sparsity = Sparsity(
+            sparsify=sparsify,
+            percent_on=percent_on_fc,
+            weight_sparsity=weight_sparsity_fc,
+            k_inference_factor=k_inference_factor,
+            boost_strength=boost_strength,
+            boost_strength_factor=boost_strength_factor,
+            duty_cycle_period=duty_cycle_period,
+        )
+        layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
+        width = math.prod(input_shape)
+        for number in range(1, hidden_layers + 1):
+            layers.update(linear_block(number, width, hidden_units, sparsity, dropout))
+            width = hidden_units
+        super().__init__(nn.Sequential(layers), head(width))
