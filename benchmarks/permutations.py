@@ -42,7 +42,7 @@ class PixelPermutations:
         return PixelPermutations(self.permutations.to(device))
 
     def _order(self, tasks: Tensor) -> Tensor:
-        # One task per batch is the usual case and saves B copies of its permutation. On an accelerator asking would wait.
+        # One task per batch is the usual case and saves B copies of its permutation. On a GPU asking would wait.
         if tasks.device.type == "cpu" and len(tasks) and bool((tasks == tasks[0]).all()):
             return self.permutations[tasks[0]].unsqueeze(0)
         return self.permutations.index_select(0, tasks)

@@ -90,8 +90,9 @@ def _leaves(node: Any) -> Iterator[TaskData]:
         return
     if not hasattr(node, "_datasets"):
         raise TypeError(f"a data set of {type(node).__name__} samples is not a part of a TaskStream")
-    for groups in (node._transform_groups, node._frozen_transform_groups):
-        if any(transform is not None for transform in groups.transform_groups.values()):
+    for kind in ("_transform_groups", "_frozen_transform_groups"):
+        groups = getattr(node, kind, None)  # a plain FlatData, which merging makes inside a concatenation, has none
+        if groups is not None and any(transform is not None for transform in groups.transform_groups.values()):
             raise ValueError("the data set carries Avalanche transforms: give the stream a batched transform instead")
     for child in node._datasets:
         yield from _leaves(child)

@@ -41,6 +41,8 @@ def load_npz(name: str, path: Path) -> ImageData:
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
+    if not path.exists():
+        raise UserError(f"{path}: not found; npz:<file> is taken relative to the data root")
     try:
         with np.load(path, allow_pickle=False) as archive:
             if not hasattr(archive, "files"):
