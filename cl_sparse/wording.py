@@ -25,7 +25,6 @@ _NEEDED = {
     "string_type": "text",
     "list_type": "a list",
     "dict_type": "a mapping",
-    "finite_number": "a finite number",
 }
 
 
@@ -56,6 +55,8 @@ def explain(error: Mapping[str, Any]) -> str:
         return f"{value!r} is out of range: {words} {context[bound]:g}"
     if kind == "literal_error":
         return f"{value!r} is not one of {context['expected']}"
+    if kind == "finite_number":
+        return f"{value!r}: a finite number is needed"
     if kind in _NEEDED:
         return f"{_shown(value)}: {_NEEDED[kind]} is needed"
     if kind == "missing":
@@ -69,4 +70,4 @@ def _shown(value: object) -> str:
         return kind if value is None else str(value).lower()
     text = repr(value)
     text = text if len(text) <= 60 else text[:57] + "..."
-    return f"{text} is {kind}" if value == value else text  # NaN is its own kind
+    return f"{text} is {kind}"

@@ -1,0 +1,99 @@
+"""Bad input, each case in a process of its own: one clear line, exit code 2, no traceback, nothing written."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def refusal(folder: Path, *argv: str, command: Sequence[str] = (str(ROOT / "run_exps.py"),)) -> str:
+    """Run the command line in ``folder``; return its one line on stderr, having checked all else a refusal must be."""
+    before = sorted(folder.rglob("*"))
+    words = [sys.executable, *command, *argv]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert sorted(folder.rglob("*")) == before
+    return done.stderr.removeprefix("error: ").rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        ("--name quikstart", "--name: unknown experiment 'quikstart', did you mean quickstart"),
+        ("--name nothing_at_all*", "--name: unknown experiment 'nothing_at_all*'"),
+        ("--name", "--name: expected at least one argument"),
+        ("--set percent_onfc=0.1", "--set percent_onfc: unknown parameter, did you mean percent_on_fc"),
+        ("--set lr=fast", "--set lr: 'fast' is text: a number is needed"),
+        ("--set mb_size=3.5", "--set mb_size: 3.5 is a number: a whole number is needed"),
+        ("--set mb_size=true", "--set mb_size: true: a whole number is needed"),
+        ("--set sparsify=1", "--set sparsify: 1 is a whole number: true or false is needed"),
+        ("--set lr", "--set lr: KEY=VALUE is needed"),
+        ("--set lr=[", "--set lr: '[': "),
+        ("--set percent_on_fc=1.5", "--set percent_on_fc: 1.5 is out of range: at most 1"),
+        ("--set percent_on_conv=1.5", "--set percent_on_conv: 1.5 is out of range: at most 1"),
+        ("--set lr=-1", "--set lr: -1 is out of range: above 0"),
+        ("--set mb_size=0", "--set mb_size: 0 is out of range: at least 1"),
+        ("--set hidden_units=-5", "--set hidden_units: -5 is out of range: at least 1"),
+        ("--set lr=.nan", "--set lr: nan: a finite number is needed"),
+        ("--set weight_decay=.inf", "--set weight_decay: inf: a finite number is needed"),
+        ("--name SplitMNIST --set num_batch=6", "--set num_batch: 6 does not divide the 10 classes of mnist: choose 1"),
+        ("--set cnn=true", "--set cnn: the CNN's two 5x5 convolutions need 9x9 pixels or more, and digits has 8x8"),
+        ("--set plugins=[{name: rplay}]", "--set plugins: unknown plugin 'rplay', did you mean replay"),
+        ("--set strategy=cumulativ", "--set strategy: unknown strategy 'cumulativ', did you mean cumulative"),
+        ("--set lr=!!python/object/apply:os.system[ls]", "--set lr: "),
+        ("--seeds 0", "--seeds: 0 is out of range: at least 1"),
+        ("--seeds three", "--seeds: 'three': a whole number is needed"),
+        ("--seed -1", "--seed: -1 is out of range: at least 0"),
+        ("--seed 1 --seeds 2", "--seeds: not allowed with argument --seed"),
+        ("--threads 0", "--threads: 0 is out of range: at least 1"),
+        ("--device gpu", "--device: invalid choice: 'gpu'"),
+        ("--nmae CNN", "unknown argument '--nmae', did you mean --name"),
+        ("CNN", "unknown argument 'CNN'"),
+    ],
+)
+def test_arguments(tmp_path: Path, argv: str, line: str) -> None:
+    flag, _, value = argv.partition("plugins=")
+    words = [*flag.split(), f"plugins={value}"] if value else argv.split()
+    assert refusal(tmp_path, *words).startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "exps/mine.yaml: is empty: a mapping from experiment names to parameters is needed"),
+        ("Mine: !!python/object/apply:os.mkdir [made]", "exps/mine.yaml:1: the tag '!!python/object/apply:os.mkdir'"),
+        ("Mine: {lr: [}", "exps/mine.yaml:1: "),
+        ("Mine: {inherits: MLP_1Layer, percent_on_fc: 1.5}", "exps/mine.yaml: Mine.percent_on_fc: 1.5 is out of range"),
+        ("Mine: {dropuot: 0}", "exps/mine.yaml: Mine.dropuot: unknown parameter, did you mean dropout?"),
+        ("Mine: {lr: 1, lr: 2}", "exps/mine.yaml:1: 'lr' is there twice"),
+        ("Mine: {inherits: MLP_1Layr}", "exps/mine.yaml: Mine.inherits: unknown experiment 'MLP_1Layr', did you mean"),
+        ("Mine: {inherits: Mine}", "exps/mine.yaml: Mine.inherits: goes in a circle: Mine -> Mine"),
+        ("Mine: {group: [Nobody]}", "exps/mine.yaml: Mine.group: unknown experiment 'Nobody'"),
+        ("Mine: {benchmark: SplitMNIST, num_batch: 6}", "exps/mine.yaml: Mine.num_batch: 6 does not divide"),
+        ("Mine: {benchmark: SplitDigits, cnn: true}", "exps/mine.yaml: Mine.cnn: the CNN's"),
+    ],
+)
+def test_files(tmp_path: Path, text: str, line: str) -> None:
+    (tmp_path / "exps").mkdir()
+    (tmp_path / "exps" / "mine.yaml").write_text(text, encoding="utf-8")
+    assert refusal(tmp_path, "--name", "Mine").startswith(line)
+
+
+def test_results_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in ("file", "file/below", "file/below/that"):
+        assert refusal(tmp_path, "--results-dir", folder).startswith(f"--results-dir {folder}: ")
+
+
+def test_no_command_or_an_unknown_one(tmp_path: Path) -> None:
+    program = ("-c", f"import sys; sys.path[:0] = [{str(ROOT)!r}]; from cl_sparse.cli import main; sys.exit(main())")
+    assert refusal(tmp_path, command=program) == "the following arguments are required: COMMAND"
+    assert refusal(tmp_path, "rnu", command=program).startswith("COMMAND: invalid choice: 'rnu'")
