@@ -1,0 +1,24 @@
+"""Thin Avalanche plugins: what keeps layers sparse, what methods add, what watches."""
+
+from cl_sparse.plugins.accuracy import AccuracyRecorder
+from cl_sparse.plugins.base import Plugin
+from cl_sparse.plugins.boosting import DecayBoostStrength
+from cl_sparse.plugins.cumulative import Cumulative
+from cl_sparse.plugins.divergence import DivergedError, StopOnDivergence
+from cl_sparse.plugins.progress import ReportProgress
+from cl_sparse.plugins.replay import Replay
+from cl_sparse.plugins.rezero import RezeroWeights
+from cl_sparse.plugins.sparsity import SparsityProbe
+
+__all__ = [
+    "AccuracyRecorder",
+    "Cumulative",
+    "DecayBoostStrength",
+    "DivergedError",
+    "Plugin",
+    "Replay",
+    "ReportProgress",
+    "RezeroWeights",
+    "SparsityProbe",
+    "StopOnDivergence",
+]

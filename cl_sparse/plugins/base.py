@@ -1,0 +1,35 @@
+"""What every plugin of ours promises beside Avalanche's hooks: its state can be saved, and weighed."""
+
+from typing import Any
+
+import cl_sparse.compat  # noqa: F401
+
+# isort: split
+from avalanche.training.plugins import SupervisedPlugin
+
+
+class Plugin(SupervisedPlugin, supports_distributed=False):  # type: ignore[call-arg]
+    """An Avalanche plugin whose state survives a checkpoint.
+
+    A plugin that keeps anything from one task to the next overrides all three methods; the others inherit "nothing kept".
+    """
+
+    uses_task_boundaries: bool = False
+    """True if the method is told where one task ends and the next begins."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what must survive a restart: tensors, numbers, strings, lists and dicts of these."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned.
+
+        Raises:
+            ValueError: if the state holds keys this plugin does not know.
+        """
+        if state:
+            raise ValueError(f"{type(self).__name__} keeps no state, but the checkpoint holds {sorted(state)}")
+
+    def carried_bytes(self) -> int:
+        """Return the bytes of memory this plugin carries from task to task."""
+        return 0

@@ -1,0 +1,141 @@
+"""Watches which units are active and which weights exist, in training and at test."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cl_sparse.metrics import duty_cycle_entropy
+from cl_sparse.models import activation_layers
+from cl_sparse.plugins.base import Plugin
+from cl_sparse.synapses import connections
+
+
+def active_counts(output: Tensor) -> Tensor:
+    """Return how often each unit (a channel, for a conv layer) is above zero in a batch of activities, long (n,)."""
+    active = output > 0
+    return active.sum(dim=[d for d in range(active.dim()) if d != 1])
+
+
+class SparsityProbe(Plugin):
+    """Record per epoch the active share, density and entropy of each layer; per task at test the use of each unit.
+
+    A unit of a conv layer is a channel; its share is taken over all locations. Layers that took no part in an epoch (the
+    nets of other tasks) have NaN there. Nothing it does changes the learner.
+    """
+
+    def __init__(self, model: nn.Module, n_tasks: int, training: bool = True) -> None:
+        """Watch ``model``'s activity layers; with ``training`` False only at test."""
+        super().__init__()
+        self.training = training
+        self.watch_use = False  # set while the test samples of all tasks pass through the final net
+        self._mode = ""
+        self._tasks: Tensor | None = None
+        self._counts: dict[str, Tensor] = {}
+        self._places: dict[str, int] = {}
+        self._batch_shares: list[tuple[Tensor, int]] = []
+        self._batch = [torch.zeros(()), 0]
+        self.layers = list(activation_layers(model))
+        self.density_layers = [c.name for c in connections(model)]
+        self.epochs: list[dict[str, Any]] = []
+        self.on_idxs: dict[str, Tensor] = {}
+        self.use: dict[str, list[Tensor | None]] = {name: [None] * n_tasks for name in self.layers}
+        for name, layer in activation_layers(model).items():
+            layer.register_forward_hook(lambda _, __, output, name=name: self._see(name, output))
+
+    def _see(self, name: str, output: Tensor) -> None:
+        if not self._mode:
+            return
+        counts = active_counts(output.detach())
+        places = output.numel() // output.shape[1]
+        if name in self._counts:
+            self._counts[name] += counts
+            self._places[name] += places
+        else:
+            self._counts[name], self._places[name] = counts, places
+        if self._mode == "train":
+            self._batch[0] = self._batch[0] + counts.sum()
+            self._batch[1] += output.numel()
+
+    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        """Start counting an epoch."""
+        self._counts, self._places, self._batch_shares = {}, {}, []
+
+    def before_forward(self, strategy: Any, **kwargs: Any) -> None:
+        """Count the training forward pass that follows."""
+        if self.training:
+            self._mode = "train"
+            self._batch = [torch.zeros((), dtype=torch.long, device=strategy.device), 0]
+
+    def after_forward(self, strategy: Any, **kwargs: Any) -> None:
+        """Stop counting, so that a method's own forward passes do not count."""
+        if self._mode:
+            self._batch_shares.append((self._batch[0], self._batch[1]))
+        self._mode = ""
+
+    def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        """Sum the epoch up."""
+        if not self.training:
+            return
+        percent = np.array([100.0 * on.item() / max(n, 1) for on, n in self._batch_shares])
+        shares = {name: (self._counts[name].double() / self._places[name]).cpu().numpy() for name in self._counts}
+        for name, counts in self._counts.items():
+            self.on_idxs[name] = self.on_idxs.get(name, 0) + counts.cpu()
+        self.epochs.append(
+            {
+                "perc_on_avg": float(percent.mean()),
+                "perc_on_std": float(percent.std()),
+                "active_share": {name: float(share.mean()) for name, share in shares.items()},
+                "duty_entropy": {name: duty_cycle_entropy(share) for name, share in shares.items()},
+                "density": {c.name: _nonzero_share(c.parameter) for c in connections(strategy.model)},
+            }
+        )
+
+    def before_eval_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Count the units used by the test samples of one task."""
+        if self.watch_use:
+            self._counts, self._places, self._mode = {}, {}, "eval"
+
+    def after_eval_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Keep the shares of the task's samples for which each unit was on."""
+        if not self.watch_use:
+            return
+        self._mode = ""
+        task = strategy.experience.current_experience
+        for name, counts in self._counts.items():
+            self.use[name][task] = (counts.double() / self._places[name]).float().cpu()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the epochs recorded so far."""
+        return {"epochs": self.epochs, "on_idxs": self.on_idxs}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the epochs recorded so far."""
+        self.epochs, self.on_idxs = state["epochs"], state["on_idxs"]
+
+    def statistics(self) -> dict[str, Any]:
+        """Return the record as plain numbers and NumPy arrays, as the result file holds it."""
+        return {
+            "perc_on_avg": np.array([epoch["perc_on_avg"] for epoch in self.epochs]),
+            "perc_on_std": np.array([epoch["perc_on_std"] for epoch in self.epochs]),
+            "on_idxs": {name: counts.numpy() for name, counts in self.on_idxs.items()},
+            "active_share": self._per_epoch("active_share", self.layers),
+            "duty_entropy": self._per_epoch("duty_entropy", self.layers),
+            "density": self._per_epoch("density", self.density_layers),
+            "unit_use": {name: use for name in self.layers if (use := self._use(name)) is not None},
+        }
+
+    def _per_epoch(self, key: str, names: list[str]) -> dict[str, np.ndarray]:
+        return {name: np.array([epoch[key].get(name, np.nan) for epoch in self.epochs]) for name in names}
+
+    def _use(self, name: str) -> np.ndarray | None:
+        known = [use for use in self.use[name] if use is not None]
+        if not known:
+            return None
+        blank = torch.full_like(known[0], torch.nan)
+        return torch.stack([blank if use is None else use for use in self.use[name]]).numpy()
+
+
+def _nonzero_share(weight: Tensor) -> float:
+    return float(torch.count_nonzero(weight)) / weight.numel()

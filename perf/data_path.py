@@ -1,0 +1,105 @@
+"""An epoch of a small net through the learner, beside a bare loop over the same tensors and Avalanche's own loader."""
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+import cl_sparse.compat  # noqa: F401
+
+# isort: split
+from avalanche.training.supervised import Naive
+
+from benchmarks.base import Benchmark
+from cl_sparse import build
+from cl_sparse.config import ExperimentConfig, build_config
+from cl_sparse.data.image_data import make_image_data
+from cl_sparse.models import SimpleMLP, SingleHead
+from cl_sparse.training import Observer, Run
+from perf.timing import interleave, ratio
+
+SAMPLES = 60_000
+TASKS = 2
+NET = {"hidden_units": 256, "dropout": 0.0, "mb_size": 128, "train_ep": 1, "nesterov": False}
+
+
+def stream() -> Benchmark:
+    """Return two permuted tasks of random bytes in MNIST's shape: speed does not depend on the pictures."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(256, (SAMPLES, 1, 28, 28), dtype=torch.uint8, generator=generator)
+    y = torch.randint(10, (SAMPLES,), generator=generator)
+    names = [str(c) for c in range(10)]
+    data = make_image_data("random", (x, y), (x[:1000], y[:1000]), names, "random bytes", mean=(33.3,), std=(78.6,))
+    return Benchmark(data, name="random", scenario="domain", task_classes=[list(range(10))] * TASKS, seed=0)
+
+
+def bare_loop(benchmark: Benchmark) -> Callable[[], None]:
+    """Return one epoch of plain PyTorch over the same uint8 tensors: gather, normalise, step."""
+    tensors = benchmark.tensors["train"]
+    x, y = tensors.x.flatten(1), tensors.y
+    net = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4, fused=True)
+    loss_of = nn.CrossEntropyLoss()
+
+    def epoch() -> None:
+        for rows in torch.randperm(len(x)).split(128):
+            batch = x[rows].float().sub_(33.3).div_(78.6)
+            optimizer.zero_grad()
+            loss_of(net(batch), y[rows]).backward()
+            optimizer.step()
+
+    return epoch
+
+
+def learner_epoch(benchmark: Benchmark, **changes: object) -> Callable[[], None]:
+    """Return one epoch on the last task through the runner's learner."""
+    config: ExperimentConfig = build_config(
+        "perf", {**NET, "benchmark": "PermutedMNIST", "num_batch": TASKS, **changes}
+    )
+    run = Run(config, benchmark, 0, torch.device("cpu"), Observer())
+    if build.strategy_of(config).plugins:
+        run._train(0)
+
+    def epoch() -> None:
+        run.learner.train_epochs = 1
+        run.learner.train(benchmark.train_stream[TASKS - 1], eval_streams=[])
+
+    return epoch
+
+
+def avalanche_epoch(benchmark: Benchmark) -> Callable[[], None]:
+    """Return one epoch through Avalanche's own strategy and loader."""
+    net = SimpleMLP((1, 28, 28), lambda features: SingleHead(features, 10), hidden_units=256)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4, fused=True)
+    strategy = Naive(
+        model=net,
+        optimizer=optimizer,
+        criterion=nn.CrossEntropyLoss(),
+        train_mb_size=128,
+        train_epochs=1,
+        evaluator=None,
+    )
+    return lambda: strategy.train(benchmark.train_stream[TASKS - 1], eval_streams=[])
+
+
+def run(rounds: int = 5) -> list[dict[str, object]]:
+    """Return the ratios to the bare loop."""
+    warnings.filterwarnings("ignore", module=r"avalanche\..*")
+    benchmark = stream()
+    contenders = {
+        "bare loop": bare_loop(benchmark),
+        "learner": learner_epoch(benchmark, record_stats=False),
+        "learner with statistics": learner_epoch(benchmark),
+        "Avalanche's own loader": avalanche_epoch(benchmark),
+    }
+    timings = interleave(contenders, rounds)
+    return [
+        {
+            "case": "epoch of 784-256-10, batch 128",
+            "contender": name,
+            "seconds": round(timing.median, 4),
+            "ratio to the bare loop": round(ratio(timings, name, "bare loop"), 3),
+        }
+        for name, timing in timings.items()
+    ]

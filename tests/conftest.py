@@ -1,0 +1,53 @@
+"""Shared fixtures. Importing compat first makes torchvision and Avalanche importable beside a CPU-only torch."""
+
+import cl_sparse.compat  # noqa: F401
+
+# isort: split
+import matplotlib as mpl
+import pytest
+import torch
+
+from benchmarks.base import Benchmark
+from cl_sparse import build
+from cl_sparse.config import ExperimentConfig, build_config
+from cl_sparse.training import Observer, Run
+
+mpl.use("Agg")
+
+SMALL = {
+    "benchmark": "SplitDigits",
+    "hidden_units": 50,
+    "mb_size": 32,
+    "train_ep": 2,
+    "dropout": 0.2,
+    "lr": 0.05,
+}
+SPARSE = {
+    "sparsify": True,
+    "percent_on_fc": 0.1,
+    "weight_sparsity_fc": 0.3,
+    "k_inference_factor": 1.5,
+    "boost_strength": 1.4,
+    "boost_strength_factor": 0.7,
+}
+
+
+def small_config(**changes: object) -> ExperimentConfig:
+    """Return a small experiment on the bundled digits."""
+    return build_config("small", {**SMALL, **changes})
+
+
+def small_benchmark(config: ExperimentConfig, seed: int = 0) -> Benchmark:
+    """Return the config's stream."""
+    return build.build_benchmark(config, seed, None)
+
+
+@pytest.fixture
+def make_run():
+    """Return a function that builds a run on the digits, on the CPU."""
+
+    def make(seed: int = 0, **changes: object) -> Run:
+        config = small_config(**changes)
+        return Run(config, small_benchmark(config, seed), seed, torch.device("cpu"), Observer())
+
+    return make
