@@ -2,8 +2,8 @@
 
 from cl_sparse.layers.boosting import update_boost_strength
 from cl_sparse.layers.functional import kwinners, kwinners2d
-from cl_sparse.layers.kwinners import KWinners, KWinnersBase
-from cl_sparse.layers.kwinners2d import KWinners2d
+from cl_sparse.layers.k_winners import KWinners, KWinnersBase
+from cl_sparse.layers.k_winners2d import KWinners2d
 from cl_sparse.layers.sparse_weights import (
     SparseWeights,
     SparseWeights2d,

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from cl_sparse.layers.kwinners import KWinnersBase
+from cl_sparse.layers.k_winners import KWinnersBase
 
 
 def update_boost_strength(model: nn.Module) -> None:

@@ -102,16 +102,16 @@ def take_winners(
             return x, None
         return (x.relu_() if inplace else x.relu()), None
     winners, threshold = _winners_or_threshold(ranking, k, break_ties)
-    if winners is None:
+    if winners is not None and not inplace:
+        values = x.gather(1, winners)
+        return torch.zeros_like(x).scatter_(1, winners, values.relu() if relu else values), winners
+    if winners is not None:
+        losers = torch.ones_like(x, dtype=torch.bool).scatter_(1, winners, False)
+    else:
         losers = ranking < threshold
-        if relu:
-            losers |= x <= 0
-        return (x.masked_fill_(losers, 0) if inplace else x.masked_fill(losers, 0)), None
-    values = x.gather(1, winners)
     if relu:
-        values = values.relu()
-    canvas = x.zero_() if inplace else torch.zeros_like(x)
-    return canvas.scatter_(1, winners, values), winners
+        losers |= x <= 0
+    return (x.masked_fill_(losers, 0) if inplace else x.masked_fill(losers, 0)), winners
 
 
 def _winners_or_threshold(ranking: Tensor, k: int, break_ties: bool) -> tuple[Tensor | None, Tensor]:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from cl_sparse.layers.functional import kwinners2d
-from cl_sparse.layers.kwinners import KWinnersBase
+from cl_sparse.layers.k_winners import KWinnersBase
 
 
 class KWinners2d(KWinnersBase):
