@@ -14,6 +14,8 @@ from cl_sparse.errors import UserError
 from cl_sparse.registry import unknown_name
 from cl_sparse.wording import explain, near
 
+_MOST = 10**9  # of anything that is counted: beyond it, arithmetic on sizes overflows somewhere below us
+
 
 class ExperimentConfig(BaseModel):
     """All parameters of one experiment. Build it from a file with `cl_sparse.experiments`, or by keyword.
@@ -35,7 +37,9 @@ class ExperimentConfig(BaseModel):
     mnist_mode: Literal["perm", "split"] | None = Field(
         None, description="For benchmark mnist only: perm is PermutedMNIST, split is SplitMNIST."
     )
-    num_batch: int | None = Field(None, ge=1, description="Tasks in the stream; null: the benchmark's own number.")
+    num_batch: int | None = Field(
+        None, ge=1, le=100_000, description="Tasks in the stream; null: the benchmark's own number."
+    )
     dataset: str | None = Field(
         None,
         description="Data the benchmark is built on, where it leaves the choice: mnist, fashion_mnist, cifar10, "
@@ -73,8 +77,8 @@ class ExperimentConfig(BaseModel):
 
     # The net
     cnn: bool = Field(False, description="Convolutional net; otherwise a multilayer perceptron.")
-    hidden_units: int = Field(4000, ge=1, description="Units in each hidden fully connected layer.")
-    hidden_layers: int = Field(1, ge=1, description="Hidden fully connected layers.")
+    hidden_units: int = Field(4000, ge=1, le=1_000_000, description="Units in each hidden fully connected layer.")
+    hidden_layers: int = Field(1, ge=1, le=100, description="Hidden fully connected layers.")
     dropout: float = Field(0.5, ge=0, lt=1, description="Share of a hidden layer's outputs dropped in training.")
     sparsify: bool = Field(
         False, description="k-winners and sparse weights in every hidden layer; otherwise ReLU and dense weights."
@@ -120,6 +124,13 @@ class ExperimentConfig(BaseModel):
         1, ge=1, le=10_000, description="Runs, with seeds 0, 1, ..., unless the command line says otherwise."
     )
 
+    @field_validator("*")
+    @classmethod
+    def _countable(cls, value: object) -> object:
+        if isinstance(value, int) and value > _MOST:
+            raise ValueError(f"{_MOST} is the most")
+        return value
+
     @field_validator("strategy")
     @classmethod
     def _known_strategy(cls, value: str) -> str:
@@ -135,6 +146,10 @@ class ExperimentConfig(BaseModel):
             problem = unknown_name("plugin", plugin["name"]) if "name" in plugin else f"{plugin} has no name"
             if problem:
                 raise ValueError(problem)
+        names = [plugin["name"] for plugin in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name} is there twice")
         return value
 
     @model_validator(mode="after")

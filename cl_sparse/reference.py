@@ -25,7 +25,7 @@ def parameters() -> list[Parameter]:
     for name in PARAMETER_NAMES:
         field = ExperimentConfig.model_fields[name]
         bounds = [
-            f"{sign} {getattr(item, bound):g}"
+            f"{sign} {getattr(item, bound):.10g}"
             for item in field.metadata
             for bound, sign in _BOUNDS
             if hasattr(item, bound)

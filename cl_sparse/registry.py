@@ -44,7 +44,7 @@ _TABLES: dict[Kind, dict[str, str]] = {"benchmark": BENCHMARKS, "strategy": STRA
 def unknown_name(kind: Kind, name: object) -> str | None:
     """Return what is wrong with ``name`` as the name of a ``kind``, in one line, or None if it is registered."""
     table = _TABLES[kind]
-    return None if name in table else f"unknown {kind} {name!r}{near(name, table)}"
+    return None if isinstance(name, str) and name in table else f"unknown {kind} {name!r}{near(name, table)}"
 
 
 def resolve(kind: Kind, name: str) -> object:

@@ -52,7 +52,7 @@ def explain(error: Mapping[str, Any]) -> str:
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
-        return f"{value!r} is out of range: {words} {context[bound]:g}"
+        return f"{_text(value)} is out of range: {words} {context[bound]:.10g}"
     if kind == "literal_error":
         return f"{value!r} is not one of {context['expected']}"
     if kind == "finite_number":
@@ -68,6 +68,9 @@ def _shown(value: object) -> str:
     kind = _KINDS.get(type(value), type(value).__name__)
     if value is None or isinstance(value, bool):
         return kind if value is None else str(value).lower()
+    return f"{_text(value)} is {kind}"
+
+
+def _text(value: object) -> str:
     text = repr(value)
-    text = text if len(text) <= 60 else text[:57] + "..."
-    return f"{text} is {kind}"
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -105,6 +105,11 @@ def test_out_of_range(key: str, value: float, bound: str) -> None:
     assert problem(**{key: value}) == f"X.{key}: {value!r} is out of range: {bound}"
 
 
+@pytest.mark.parametrize("key", ["lr", "mb_size", "hidden_units", "num_batch", "train_subset"])
+def test_absurdly_large_numbers(key: str) -> None:
+    assert problem(**{key: 10**400}).startswith(f"X.{key}: ")
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("key", ["lr", "dropout", "weight_decay", "k_inference_factor", "max_angle"])
 def test_only_finite_numbers(key: str, value: float) -> None:
@@ -124,6 +129,8 @@ def test_unknown_names_get_the_nearest_one() -> None:
 
 
 def test_a_plugin_is_a_mapping_with_a_name() -> None:
+    assert problem(plugins=[{"name": "replay"}, {"name": "replay"}]) == "X.plugins: replay is there twice"
+    assert problem(plugins=[{"name": ["replay"]}]).startswith("X.plugins: unknown plugin ['replay']")
     assert problem(plugins=["replay"]) == "X.plugins.0: 'replay' is text: a mapping is needed"
     assert problem(plugins=[{"mem_size": 5}]) == "X.plugins: {'mem_size': 5} has no name"
     assert build_config("X", {"plugins": [{"name": "replay", "mem_size": 5}]}).plugins[0]["mem_size"] == 5
@@ -218,7 +225,9 @@ def test_something_is_known_of_every_benchmark() -> None:
 
 _JUNK = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.just("name") | st.text(max_size=4), inner, max_size=2)
+    ),
     max_leaves=3,
 )
 
