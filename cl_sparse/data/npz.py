@@ -44,8 +44,9 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     if not path.exists():
         raise UserError(f"{path}: not found; npz:<file> is taken relative to the data root")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
+        with path.open("rb") as file:  # np.load leaves a broken file open when it opens it itself
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
                 raise UserError(f"{path}: a single array; an .npz file with {', '.join(KEYS)} is expected")
             if missing := [key for key in KEYS if key not in archive.files]:
                 raise UserError(f"{path}: lacks {', '.join(missing)}; it must hold {', '.join(KEYS)}")

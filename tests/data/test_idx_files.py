@@ -1,0 +1,58 @@
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from cl_sparse.data.idx import read_idx
+from cl_sparse.errors import UserError
+
+
+def idx(values: torch.Tensor) -> bytes:
+    header = bytes([0, 0, 8, values.ndim]) + b"".join(n.to_bytes(4, "big") for n in values.shape)
+    return header + values.to(torch.uint8).numpy().tobytes()
+
+
+VALUES = torch.arange(24, dtype=torch.uint8).reshape(2, 3, 4)
+
+
+def test_plain_and_compressed(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(idx(VALUES))
+    (tmp_path / "a.gz").write_bytes(gzip.compress(idx(VALUES)))
+    assert torch.equal(read_idx(tmp_path / "a"), VALUES)
+    assert torch.equal(read_idx(tmp_path / "a.gz"), VALUES)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("empty", b"", "not an IDX file"),
+        ("text", b"<html>not found</html>", "not an IDX file"),
+        ("floats", bytes([0, 0, 13, 1, 0, 0, 0, 1, 0, 0, 0, 0]), "not an IDX file of unsigned bytes"),
+        ("header", idx(VALUES)[:9], "not an IDX file"),
+        ("short", idx(VALUES)[:-1], "holds 23 bytes where its header promises 24"),
+        ("long", idx(VALUES) + b"x", "holds 25 bytes where its header promises 24"),
+        ("short.gz", gzip.compress(idx(VALUES))[:-9], "cannot be read"),
+        ("text.gz", b"plain", "cannot be read"),
+        ("flipped.gz", gzip.compress(idx(VALUES))[:12] + b"\xff" * 30, "cannot be read"),
+    ],
+)
+def test_damaged_files_are_named(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=message) as caught:
+        read_idx(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_absent_and_unreadable(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        read_idx(tmp_path / "nothing")
+    path = tmp_path / "locked"
+    path.write_bytes(idx(VALUES))
+    path.chmod(0)
+    if os.geteuid() != 0:  # root reads everything
+        with pytest.raises(UserError, match="cannot be read"):
+            read_idx(path)
