@@ -61,7 +61,7 @@ def test_every_parameter_of_the_source_is_there_with_a_description() -> None:
 def test_the_reference_shows_types_ranges_and_defaults() -> None:
     by_name = {parameter.name: parameter for parameter in parameters()}
     assert (by_name["percent_on_fc"].type, by_name["percent_on_fc"].default) == ("float > 0, ≤ 1", "1.0")
-    assert (by_name["num_batch"].type, by_name["num_batch"].default) == ("int | null ≥ 1", "null")
+    assert (by_name["num_batch"].type, by_name["num_batch"].default) == ("int | null ≥ 1, ≤ 100000", "null")
     assert (by_name["heads"].type, by_name["nesterov"].default) == ("multi | single | null", "true")
     assert "name" not in by_name
 
