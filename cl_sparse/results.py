@@ -80,7 +80,7 @@ def save_result(
     content = {"config": plain(config, "config"), "stats": plain(stats, "stats")}
     pickled = pickle.dumps(list(content.values()), protocol=PICKLE_PROTOCOL)
     text = json_text(content).encode()
-    stem = f"{file_name_of(name)}_{when:%Y%m%dT%H%M%S}-{when.microsecond // 1000:03d}_seed{int(seed)}"
+    stem = f"{file_name_of(name)}_{timestamp(when)}_seed{int(seed)}"
     prepare_results_dir(results_dir)
     try:
         return _write_pair(results_dir, stem, {".json": text, ".pkl": pickled})
@@ -154,6 +154,11 @@ def file_name_of(name: str) -> str:
     if len(safe) > _MAX_NAME:
         safe = f"{safe[: _MAX_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     return safe
+
+
+def timestamp(when: datetime) -> str:
+    """A time as part of a file name, to the millisecond: 20261121T064500-123."""
+    return f"{when:%Y%m%dT%H%M%S}-{when.microsecond // 1000:03d}"
 
 
 def json_text(content: dict[str, Any]) -> str:

@@ -1,0 +1,154 @@
+"""Keeps the generated parts of Markdown documents in step with the committed results.
+
+A part stands between two comments and is rewritten whole:
+
+    <!-- results:begin published -->
+    <!-- results:end -->
+
+The first names what to show: ``published`` (ours beside published numbers), ``all`` (every column of every experiment)
+or ``figure`` (accuracy over tasks). Patterns of experiment names may follow: ``all Split* iCIFAR10*``.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from cl_sparse.errors import UserError
+from cl_sparse.report.figures import accuracy_over_tasks_png
+from cl_sparse.report.published import load_published, published_table
+from cl_sparse.report.rows import Result, rows_of
+from cl_sparse.report.table import markdown_table
+from cl_sparse.results import file_name_of, find_results, json_text, load_result, write_atomically
+
+_BEGIN = re.compile(r"^<!-- results:begin(?P<words>[^\n]*?) -->[ \t]*$", re.MULTILINE)
+_END = "<!-- results:end -->"
+_BULKY = ("unit_use", "on_idxs")  # one number per unit: most of a result's size, and no table shows them
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the generated parts are made of.
+
+    Attributes:
+        published_dir: committed results, as JSON.
+        numbers: YAML file of published numbers.
+        figures_dir: where figures are written.
+    """
+
+    published_dir: Path = Path("results/published")
+    numbers: Path = Path("docs/published_numbers.yaml")
+    figures_dir: Path = Path("docs/figures")
+
+
+def render(document: Path, sources: Sources, *, draw: bool = False) -> str:
+    """Return the document with its generated parts made anew.
+
+    Args:
+        document: a Markdown file.
+        sources: what to make them of.
+        draw: write the figures as well.
+
+    Raises:
+        UserError: the document or a source is absent or damaged, or a part is unknown or has no end.
+    """
+    text = _read(document)
+    results = [load_result(path) for path in find_results(sources.published_dir)] if _BEGIN.search(text) else []
+    done, position = [], 0
+    for begin in _BEGIN.finditer(text):
+        end = text.find(_END, begin.end())
+        following = _BEGIN.search(text, begin.end())
+        if end < 0 or (following and following.start() < end):
+            raise UserError(f"{document}: {begin[0].strip()} has no {_END} of its own")
+        part = _part(begin["words"].split() or ["all"], results, document, sources, draw)
+        done += [text[position : begin.end()], "\n", part]
+        position = end
+    return "".join(done) + text[position:]
+
+
+def update(document: Path, sources: Sources) -> bool:
+    """Rewrite a document's generated parts and draw its figures; return whether its text changed.
+
+    Raises:
+        UserError: as :func:`render`; or the document cannot be written.
+    """
+    text = render(document, sources, draw=True)
+    if text == _read(document):
+        return False
+    try:
+        write_atomically(document, text.encode())
+    except OSError as error:
+        raise UserError(f"{document}: cannot be written ({error.strerror})") from error
+    return True
+
+
+def is_current(document: Path, sources: Sources) -> bool:
+    """Whether a document's generated parts are what :func:`update` would write, and its figures exist.
+
+    Raises:
+        UserError: as :func:`render`.
+    """
+    text = _read(document)
+    drawn = re.findall(r"^!\[[^\]]*\]\(([^)]+\.png)\)$", text, re.MULTILINE)
+    return text == render(document, sources) and all((document.parent / figure).is_file() for figure in drawn)
+
+
+def publish(path: Path, published_dir: Path) -> Path:
+    """Copy a result as JSON, without its per-unit arrays, to where the documents take their numbers from.
+
+    Args:
+        path: a ``.pkl`` or ``.json`` of :func:`cl_sparse.results.save_result`; it keeps its name.
+        published_dir: created where absent.
+
+    Raises:
+        UserError: the result cannot be read, or the copy cannot be written.
+    """
+    config, stats = load_result(path)
+    slim = {key: value for key, value in stats.items() if key not in _BULKY}
+    target = published_dir / f"{path.stem}.json"
+    try:
+        published_dir.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, json_text({"config": config, "stats": slim}).encode())
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error.strerror})") from error
+    return target
+
+
+def _part(words: list[str], results: list[Result], document: Path, sources: Sources, draw: bool) -> str:
+    kind, *patterns = words
+    chosen = [
+        (config, stats)
+        for config, stats in results
+        if not patterns or any(fnmatchcase(config["name"], pattern) for pattern in patterns)
+    ]
+    parts: dict[str, Callable[[], str]] = {
+        "published": lambda: published_table(chosen, load_published(sources.numbers)),
+        "all": lambda: markdown_table(rows_of(chosen)),
+        "figure": lambda: _figure(patterns, chosen, document, sources, draw),
+    }
+    if kind not in parts:
+        raise UserError(f"{document}: results:begin {kind}: unknown part: use {', '.join(parts)}")
+    return parts[kind]()
+
+
+def _figure(patterns: list[str], chosen: list[Result], document: Path, sources: Sources, draw: bool) -> str:
+    if not chosen:
+        return ""
+    name = file_name_of("_".join(pattern.strip("*") for pattern in patterns) or "all")
+    path = sources.figures_dir / f"{name}.png"
+    if draw:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        accuracy_over_tasks_png(chosen, path)
+    link = Path(os.path.relpath(path, document.parent)).as_posix()
+    return f"![Mean accuracy on the tasks so far]({link})\n"
+
+
+def _read(document: Path) -> str:
+    try:
+        return document.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{document}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{document}: not UTF-8 text") from error
