@@ -1,0 +1,176 @@
+"""Shapes, structure, per-sample independence and training of the MLP and the CNN."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from cl_sparse.layers import KWinners, KWinners2d, SparseWeights, SparseWeights2d, rezero_weights
+from cl_sparse.models import (
+    HeadFactory,
+    IndependentNets,
+    MaskedHead,
+    MultiHead,
+    SimpleCNN,
+    SimpleMLP,
+    SingleHead,
+    activation_layers,
+)
+
+SHAPE = (2, 10, 11)
+HEADS: dict[str, HeadFactory] = {
+    "single": lambda n: SingleHead(n, 6),
+    "multi": lambda n: MultiHead(n, 3, 2),
+    "masked": lambda n: MaskedHead(n, [[0, 3], [5, 1], [2, 4]]),
+}
+SPARSE: dict[str, Any] = {"sparsify": True, "percent_on_fc": 0.1, "weight_sparsity_fc": 0.2}
+SPARSE_CONV: dict[str, Any] = {**SPARSE, "percent_on_conv": 0.1, "weight_sparsity_conv": 0.3}
+
+
+def mlp(head: HeadFactory, **settings: Any) -> nn.Module:
+    return SimpleMLP(SHAPE, head, **{"hidden_units": 30, "hidden_layers": 2, "dropout": 0.3, **settings})
+
+
+def cnn(head: HeadFactory, **settings: Any) -> nn.Module:
+    return SimpleCNN(SHAPE, head, **{"hidden_units": 30, "dropout": 0.3, **settings})
+
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    **{f"mlp-{name}": lambda head=head: mlp(head) for name, head in HEADS.items()},
+    **{f"sparse-mlp-{name}": lambda head=head: mlp(head, **SPARSE) for name, head in HEADS.items()},
+    **{f"cnn-{name}": lambda head=head: cnn(head) for name, head in HEADS.items()},
+    **{f"sparse-cnn-{name}": lambda head=head: cnn(head, **SPARSE_CONV) for name, head in HEADS.items()},
+    "independent": lambda: IndependentNets(mlp(HEADS["single"], **SPARSE) for _ in range(3)),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_of_a_sample_do_not_depend_on_its_batch(name: str) -> None:
+    torch.manual_seed(0)
+    model = MODELS[name]()
+    x, tasks = torch.randn(9, *SHAPE), torch.tensor([0, 1, 2, 2, 1, 0, 0, 0, 1])
+    for _ in range(2):  # some duty cycles
+        model(x, tasks)
+    model.eval()
+    together = model(x, tasks)
+    assert together.shape == (9, 6 if "single" in name or name == "independent" else 2)
+    alone = torch.cat([model(x[i : i + 1], tasks[i : i + 1]) for i in range(9)])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+    order = torch.randperm(9)
+    torch.testing.assert_close(model(x[order], tasks[order]), together[order], rtol=1e-4, atol=1e-5)
+    assert model(x[:0], tasks[:0]).shape == (0, together.shape[1])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_task_labels_are_required_where_needed(name: str) -> None:
+    model = MODELS[name]()
+    x = torch.randn(3, *SHAPE)
+    if "single" in name:
+        assert not model.needs_task_labels
+        assert model(x).shape == (3, 6)
+        return
+    assert model.needs_task_labels
+    with pytest.raises(ValueError, match="needs the task labels"):
+        model(x)
+    for wrong in (torch.tensor([0, 1, 3]), torch.tensor([-1, 0, 0])):
+        with pytest.raises(ValueError, match="from 0 to 2"):
+            model(x, wrong)
+
+
+def test_structure_of_the_mlp() -> None:
+    dense = mlp(HEADS["single"])
+    assert [name for name, _ in dense.features.named_children()] == [
+        "flatten", "fc1", "act1", "drop1", "fc2", "act2", "drop2",
+    ]  # fmt: skip
+    assert isinstance(dense.features.fc1, nn.Linear)
+    assert isinstance(dense.features.act1, nn.ReLU)
+    sparse = mlp(HEADS["single"], boost_strength=0.7, k_inference_factor=2.0, duty_cycle_period=50, **SPARSE)
+    assert isinstance(sparse.features.fc1, SparseWeights)
+    act = sparse.features.act2
+    assert isinstance(act, KWinners)
+    assert (act.k, act.k_inference, act.duty_cycle_period, act.relu) == (3, 6, 50, False)
+    assert act.boost_strength.item() == pytest.approx(0.7)
+    assert set(sparse.state_dict()) >= {
+        "features.fc1.module.weight",
+        "features.fc1.zero_mask",
+        "features.act1.duty_cycle",
+    }
+    no_kwinners = mlp(HEADS["single"], sparsify=True, weight_sparsity_fc=0.5, dropout=0.0)
+    assert isinstance(no_kwinners.features.act1, nn.ReLU)
+    assert isinstance(no_kwinners.features.fc1, SparseWeights)
+    assert "drop1" not in dict(no_kwinners.features.named_children())
+    # Without `sparsify` nothing is sparse.
+    off = mlp(HEADS["single"], **{**SPARSE, "sparsify": False})
+    assert not any(isinstance(module, KWinners | SparseWeights) for module in off.modules())
+    linear = SimpleMLP((5,), HEADS["single"], hidden_layers=0)
+    assert sum(p.numel() for p in linear.parameters()) == 5 * 6 + 6
+
+
+def test_structure_of_the_cnn() -> None:
+    dense = cnn(HEADS["single"])
+    assert [name for name, _ in dense.features.named_children()] == [
+        "conv1", "act1", "drop1", "conv2", "act2", "drop2", "flatten", "fc3", "act3", "drop3",
+    ]  # fmt: skip
+    assert (dense.features.conv1.out_channels, dense.features.conv2.out_channels) == (64, 128)
+    assert dense.features.fc3.in_features == 128 * 2 * 3
+    sparse = cnn(HEADS["single"], **SPARSE_CONV)
+    assert isinstance(sparse.features.conv2, SparseWeights2d)
+    assert isinstance(sparse.features.relu1, nn.ReLU)
+    assert isinstance(sparse.features.act1, KWinners2d)
+    assert sparse.features.act1.local
+    assert isinstance(sparse.features.act3, KWinners)
+    relu_convs = cnn(HEADS["single"], **SPARSE)
+    assert isinstance(relu_convs.features.act1, nn.ReLU)
+    assert isinstance(relu_convs.features.conv1, nn.Conv2d)
+
+
+def test_activation_layers() -> None:
+    names = ["features.act1", "features.act2", "features.act3"]
+    for model in (cnn(HEADS["single"]), cnn(HEADS["single"], **SPARSE_CONV), cnn(HEADS["single"], **SPARSE)):
+        found = activation_layers(model)
+        assert list(found) == names
+        assert all(module is model.get_submodule(name) for name, module in found.items())
+    nets = IndependentNets(SimpleMLP((4,), HEADS["single"], hidden_units=3) for _ in range(2))
+    assert list(activation_layers(nets)) == ["nets.0.features.act1", "nets.1.features.act1"]
+    assert activation_layers(nn.Linear(2, 2)) == {}
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"), [((784,), "needs images"), ((1, 8, 8), "at least 9x9"), ((3, 32, 8), "32x8")]
+)
+def test_cnn_on_data_that_it_cannot_take(shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SimpleCNN(shape, HEADS["single"])
+
+
+def test_smallest_image() -> None:
+    assert SimpleCNN((1, 9, 9), HEADS["single"], hidden_units=4)(torch.randn(2, 1, 9, 9)).shape == (2, 6)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if "cnn" not in name or "multi" in name])
+def test_training_reduces_the_loss(name: str) -> None:
+    torch.manual_seed(1)
+    model = MODELS[name]()
+    x, y, tasks = torch.randn(24, *SHAPE), torch.randint(0, 2, (24,)), torch.arange(24) % 3
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    losses = []
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x, tasks), y)
+        loss.backward()
+        optimizer.step()
+        rezero_weights(model)
+        losses.append(loss.item())
+    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", MODELS)
+def test_gpu_gives_the_logits_of_the_cpu(name: str) -> None:
+    torch.manual_seed(0)
+    model = MODELS[name]().eval().double()
+    x, tasks = torch.randn(9, *SHAPE, dtype=torch.float64), torch.arange(9) % 3
+    expected = model(x, tasks)
+    torch.testing.assert_close(model.cuda()(x.cuda(), tasks.cuda()).cpu(), expected)
