@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,8 @@ class Benchmark(CLScenario):
         """Move all samples to a device, in place; data sets and loaders follow. Returns self."""
         for stream in self.tensors.values():
             stream.to(device)
+        if "val" in self.tensors:  # rows of the training data: keep one copy on the device
+            self.tensors["val"].x, self.tensors["val"].y = self.tensors["train"].x, self.tensors["train"].y
         return self
 
     def describe(self) -> dict[str, Any]:
@@ -114,7 +117,8 @@ class Benchmark(CLScenario):
             "class_names": list(self.class_names),
             "validation": self.validation,
             "samples": {
-                split: [len(stream.task_ids(t)) for t in range(self.n_tasks)] for split, stream in self.tensors.items()
+                split: [end - start for start, end in pairwise(stream.offsets)]
+                for split, stream in self.tensors.items()
             },
             **self.settings,
         }

@@ -41,9 +41,9 @@ def load_npz(name: str, path: Path) -> ImageData:
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
-    if not path.exists():
-        raise UserError(f"{path}: not found; npz:<file> is taken relative to the data root")
     try:
+        if not path.exists():
+            raise UserError(f"{path}: not found; npz:<file> is taken relative to the data root")
         with path.open("rb") as file:  # np.load leaves a broken file open when it opens it itself
             archive = np.load(file, allow_pickle=False)
             if isinstance(archive, np.ndarray):

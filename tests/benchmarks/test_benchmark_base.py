@@ -90,6 +90,7 @@ def test_the_data_set_is_shared_not_copied() -> None:
 
 def test_moving_returns_the_benchmark(benchmark) -> None:
     assert benchmark.to(torch.device("cpu")) is benchmark
+    assert benchmark.tensors["val"].x is benchmark.tensors["train"].x
 
 
 def test_all_names_are_exported() -> None:

@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -41,6 +44,15 @@ def test_a_subset_larger_than_the_data() -> None:
 def test_unknown_names(name: str, hint: str) -> None:
     with pytest.raises(UserError, match=hint):
         load_data(name)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "cifar100", "image_folder:a", "npz:a.npz"])
+def test_a_root_without_permission(tmp_path: Path, name: str) -> None:
+    (tmp_path / "locked").mkdir(mode=0)
+    with pytest.raises(UserError, match="cannot be read") as caught:
+        load_data(name, tmp_path / "locked")
+    assert str(tmp_path / "locked") in str(caught.value)
 
 
 def test_statistics_per_channel() -> None:
