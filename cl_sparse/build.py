@@ -1,6 +1,6 @@
 """From a config and a benchmark to a learner."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,15 @@ from benchmarks.base import Benchmark
 from cl_sparse import registry
 from cl_sparse.config import ExperimentConfig
 from cl_sparse.errors import UserError
-from cl_sparse.models import IndependentNets, MaskedHead, MultiHead, SimpleCNN, SimpleMLP, SingleHead
+from cl_sparse.models import (
+    HeadFactory,
+    IndependentNets,
+    MaskedHead,
+    MultiHead,
+    SimpleCNN,
+    SimpleMLP,
+    SingleHead,
+)
 from cl_sparse.plugins import DecayBoostStrength, Plugin, RezeroWeights, StopOnDivergence
 from cl_sparse.seeding import derive_seed
 from cl_sparse.strategies.learner import Learner
@@ -22,7 +30,7 @@ SHARED = ("hidden_units", "hidden_layers", "sparsify", "percent_on_fc", "k_infer
 CNN_ONLY = ("percent_on_conv", "weight_sparsity_conv")
 
 
-def head_factory(config: ExperimentConfig, benchmark: Benchmark) -> Callable[[int], nn.Module]:
+def head_factory(config: ExperimentConfig, benchmark: Benchmark) -> HeadFactory:
     """Return what builds the classifier on top of a given number of features."""
     if strategy_of(config).net_per_task:
         return lambda features: SingleHead(features, benchmark.n_outputs)

@@ -1,7 +1,7 @@
 """Saves a run after each task, so that a killed run loses at most the task in progress.
 
-A checkpoint holds tensors and plain values only and is read with ``weights_only=True``: loading one runs no code. Random
-generators are not in it; every task's are derived from the run's seed.
+A checkpoint holds tensors and plain values only and is read with ``weights_only=True``: loading one runs no code.
+Random generators are not in it; every task's are derived from the run's seed.
 """
 
 import os

@@ -1,8 +1,8 @@
 """The one door to torchvision and Avalanche.
 
-The registry's torchvision is compiled against a CUDA torch. Beside a CPU-only torch its native library cannot load, and
-``import torchvision`` then fails because two operators it describes do not exist. Declaring their schemas makes data sets
-and transforms usable; nothing here calls the operators. Importing this module first is enough:
+The registry's torchvision is compiled against a CUDA torch. Beside a CPU-only torch its native library cannot load,
+and ``import torchvision`` then fails because two operators it describes do not exist. Declaring their schemas makes
+data sets and transforms usable; nothing here calls the operators. Importing this module first is enough:
 
     import cl_sparse.compat  # before `import avalanche` or `import torchvision`
 """

@@ -27,9 +27,10 @@ def planned_steps(config: ExperimentConfig, benchmark: Benchmark) -> int:
 class RunProgress:
     """A bar with the time left for the run under way, and a printed line per task."""
 
-    def __init__(self, console: Console, title: str) -> None:
-        """Show on ``console``; a console that is quiet or no terminal shows no bar."""
+    def __init__(self, console: Console, quiet: bool) -> None:
+        """Show on ``console``: nothing if ``quiet``, lines but no bar if it is no terminal."""
         self.console = console
+        self._quiet = quiet
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -39,9 +40,8 @@ class RunProgress:
             TimeRemainingColumn(),
             console=console,
             transient=True,
-            disable=console.quiet or not console.is_terminal,
+            disable=quiet or not console.is_terminal,
         )
-        self._title = title
         self._name = ""
         self._task: TaskID | None = None
 
@@ -68,17 +68,21 @@ class RunProgress:
         if self._task is not None:
             self._bar.advance(self._task, steps)
 
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        if not self._quiet:
+            self.console.print(line, highlight=False, soft_wrap=True)
+
     def resumed(self, tasks: int, steps: int) -> None:
         """Say that the run goes on after ``tasks`` finished ones."""
-        self.console.print(f"{self._name}: {tasks} tasks are done, going on")
+        self.say(f"{self._name}: {tasks} tasks are done, going on")
         self.advance(steps)
 
     def task_done(self, task: int, record: Record) -> None:
         """Print the finished task's line."""
         row = np.array(record.accs[task])
         known = row[: task + 1][~np.isnan(row[: task + 1])]
-        self.console.print(
+        self.say(
             f"{self._name}  task {task + 1}/{len(row)}  accuracy on it {row[task]:.3f}, mean of tasks so far "
-            f"{known.mean():.3f}  ({record.train_seconds[-1]:.1f} s training, {record.eval_seconds[-1]:.1f} s testing)",
-            highlight=False,
+            f"{known.mean():.3f}  ({record.train_seconds[-1]:.1f} s training, {record.eval_seconds[-1]:.1f} s testing)"
         )

@@ -19,7 +19,7 @@ from cl_sparse.errors import UserError
 from cl_sparse.plan import RunPlan, Selection
 from cl_sparse.progress import RunProgress, planned_steps
 from cl_sparse.report import accuracy_matrix_png, accuracy_over_tasks_png, print_table, rows_of
-from cl_sparse.results import find_results, load_result, save_result, timestamp
+from cl_sparse.results import file_name_of, find_results, load_result, prepare_results_dir, save_result, timestamp
 from cl_sparse.training import Observer, Run, changed_keys
 
 
@@ -45,10 +45,11 @@ def run(plan: RunPlan) -> int:
         torch.set_num_threads(plan.threads)
     jobs = {selection.title: _jobs(plan, selection) for selection in plan.selections}
     _check(plan, [job for group in jobs.values() for job in group], device)
-    console = Console(quiet=plan.quiet)
+    console = Console()
     if plan.dry_run:
         print_estimates(_seeds_left(jobs), plan.data_root, device, console)
         return 0
+    prepare_results_dir(plan.results_dir)
     outcomes = [_run_group(plan, title, group, device, console) for title, group in jobs.items()]
     return 0 if all(outcomes) else 1
 
@@ -74,7 +75,7 @@ def _jobs(plan: RunPlan, selection: Selection) -> list[Job]:
     jobs = []
     for config in selection.configs:
         for seed in plan.seeds_for(config):
-            finished = _finished(plan.results_dir, config, seed) if plan.resume else None
+            finished = _finished(plan.results_dir, config, seed) if plan.resume and plan.results_dir.exists() else None
             jobs.append(Job(config, seed, finished))
     return jobs
 
@@ -117,10 +118,10 @@ def _check(plan: RunPlan, jobs: list[Job], device: torch.device) -> None:
 def _run_group(plan: RunPlan, title: str, jobs: list[Job], device: torch.device, console: Console) -> bool:
     """Run a selection's jobs, then print its table and draw its figure; return whether all came to their end."""
     paths, healthy = [], True
-    with RunProgress(console, title) as progress:
+    with RunProgress(console, plan.quiet) as progress:
         for job in jobs:
             if job.finished is not None:
-                console.print(f"{job.config.name} seed {job.seed}: finished earlier, {job.finished}")
+                progress.say(f"{job.config.name} seed {job.seed}: finished earlier, {job.finished}")
                 paths.append(job.finished)
                 continue
             path, stopped = _run_job(plan, job, device, progress)
@@ -132,8 +133,8 @@ def _run_group(plan: RunPlan, title: str, jobs: list[Job], device: torch.device,
                 )
     results = [load_result(path) for path in paths]
     print_table(rows_of(results), console)
-    figure = plan.results_dir / f"{title}_{timestamp(datetime.now())}_accuracy.png"
-    accuracy_over_tasks_png(results, figure)
+    figure = plan.results_dir / f"{file_name_of(title)}_{timestamp(datetime.now())}_accuracy.png"
+    accuracy_over_tasks_png(results, figure, title)
     console.print(f"results and pictures in {plan.results_dir}/, the comparison in {figure}", soft_wrap=True)
     return healthy
 
@@ -142,7 +143,7 @@ def _run_job(plan: RunPlan, job: Job, device: torch.device, progress: RunProgres
     config, seed = job.config, job.seed
     benchmark = build.build_benchmark(config, seed, plan.data_root)
     progress.begin(f"{config.name} seed {seed}", planned_steps(config, benchmark))
-    observer = Observer(on_steps=progress.advance, on_task=lambda task, record: progress.task_done(task, record))
+    observer = Observer(on_steps=progress.advance, on_task=progress.task_done)
     one = Run(config, benchmark, seed, device, observer)
     checkpoint = checkpoint_path(plan.results_dir, config.name, seed)
     if plan.resume and checkpoint.exists():

@@ -1,7 +1,7 @@
 """Seeds for every random choice, derived from one stored seed.
 
-Deriving a seed from (run seed, what it is for, which task) instead of storing generator states makes every random choice
-reproducible on its own: a run that resumes at task 7 draws what an uninterrupted run draws at task 7.
+Deriving a seed from (run seed, what it is for, which task) instead of storing generator states makes every random
+choice reproducible on its own: a run that resumes at task 7 draws what an uninterrupted run draws at task 7.
 """
 
 import hashlib

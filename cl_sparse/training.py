@@ -19,15 +19,15 @@ from cl_sparse.plugins import AccuracyRecorder, DivergedError, ReportProgress, S
 from cl_sparse.record import Record
 from cl_sparse.seeding import derive_seed
 from cl_sparse.strategies import Learner
-from cl_sparse.synapses import live_synapses, total_parameters
+from cl_sparse.synapses import connections, live_synapses, total_parameters
 
 
 @dataclass(frozen=True)
 class Observer:
     """Whom a run tells of its progress."""
 
-    on_steps: Callable[[int], None] = lambda steps: None
-    on_task: Callable[[int, Record], None] = lambda task, record: None
+    on_steps: Callable[[int], object] = lambda _: None
+    on_task: Callable[[int, Record], object] = lambda *_: None
 
 
 class Run:
@@ -113,7 +113,7 @@ class Run:
         every = last or (task + 1) % self.config.eval_every == 0
         tasks = slice(None) if every else slice(task, task + 1)
         start = time.perf_counter()
-        if self.record.val_accs is not None:
+        if self.record.val_accs is not None and self.benchmark.val_stream is not None:
             self.record.val_accs[task] = self._row(self.benchmark.val_stream[tasks])
         self.probe.watch_use = last
         self.record.accs[task] = self._row(self.benchmark.test_stream[tasks])
@@ -145,6 +145,7 @@ class Run:
             "overlap_chance": {name: both[1] for name, both in overlaps.items()},
             "parameters": total_parameters(model),
             "live_synapses": live_synapses(model),
+            "synapse_positions": sum(found.parameter.numel() for found in connections(model)),
             "strategy": config.effective_strategy,
             "budget": self.strategy.budget,
             "scenario": benchmark.scenario,
@@ -169,7 +170,7 @@ def changed_keys(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def carried_bytes(learner: Learner) -> dict[str, int]:
-    """Return the bytes carried from task to task beyond weights and biases, by owner; owners of nothing are left out."""
+    """Return the bytes carried from task to task beyond weights and biases, by owner; 0 is left out."""
     tensors = [
         value for state in learner.optimizer.state.values() for value in state.values() if torch.is_tensor(value)
     ]

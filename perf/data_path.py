@@ -13,7 +13,7 @@ from avalanche.training.supervised import Naive
 
 from benchmarks.base import Benchmark
 from cl_sparse import build
-from cl_sparse.config import ExperimentConfig, build_config
+from cl_sparse.config import build_config
 from cl_sparse.data.image_data import make_image_data
 from cl_sparse.models import SimpleMLP, SingleHead
 from cl_sparse.training import Observer, Run
@@ -43,7 +43,7 @@ def bare_loop(benchmark: Benchmark) -> Callable[[], None]:
     loss_of = nn.CrossEntropyLoss()
 
     def epoch() -> None:
-        for rows in torch.randperm(len(x)).split(128):
+        for rows in torch.split(torch.randperm(len(x)), 128):
             batch = x[rows].float().sub_(33.3).div_(78.6)
             optimizer.zero_grad()
             loss_of(net(batch), y[rows]).backward()
@@ -54,9 +54,8 @@ def bare_loop(benchmark: Benchmark) -> Callable[[], None]:
 
 def learner_epoch(benchmark: Benchmark, **changes: object) -> Callable[[], None]:
     """Return one epoch on the last task through the runner's learner."""
-    config: ExperimentConfig = build_config(
-        "perf", {**NET, "benchmark": "PermutedMNIST", "num_batch": TASKS, **changes}
-    )
+    changes = {"benchmark": "PermutedMNIST", "num_batch": TASKS, **changes}
+    config = build_config("perf", {**NET, **changes})
     run = Run(config, benchmark, 0, torch.device("cpu"), Observer())
     if build.strategy_of(config).plugins:
         run._train(0)

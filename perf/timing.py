@@ -1,4 +1,4 @@
-"""Interleaved timing: every contender runs once per round, in turn, so that a slow minute of the machine hits all alike."""
+"""Interleaved timing: every contender runs once per round, in turn, so that a slow minute hits all alike."""
 
 import statistics
 import time

@@ -36,4 +36,5 @@ class AccuracyRecorder(Plugin):
     def accuracies(self) -> np.ndarray:
         """Return the accuracy per task, float64 (n_tasks,); NaN for a task of which no sample was seen."""
         right, seen = self.right.double().numpy(), self.seen.double().numpy()
-        return np.divide(right, seen, out=np.full(self.n_tasks, np.nan), where=seen > 0)
+        accuracies: np.ndarray = np.divide(right, seen, out=np.full(self.n_tasks, np.nan), where=seen > 0)
+        return accuracies

@@ -11,7 +11,7 @@ from avalanche.training.plugins import SupervisedPlugin
 class Plugin(SupervisedPlugin, supports_distributed=False):  # type: ignore[call-arg]
     """An Avalanche plugin whose state survives a checkpoint.
 
-    A plugin that keeps anything from one task to the next overrides all three methods; the others inherit "nothing kept".
+    A plugin that keeps anything from one task to the next overrides all three methods; others inherit "nothing kept".
     """
 
     uses_task_boundaries: bool = False

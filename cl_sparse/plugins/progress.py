@@ -11,7 +11,7 @@ class ReportProgress(Plugin):
 
     EVERY = 10  # steps; a bar needs no more, and small nets take less than a millisecond per step
 
-    def __init__(self, advance: Callable[[int], None]) -> None:
+    def __init__(self, advance: Callable[[int], object]) -> None:
         """Report to ``advance``."""
         super().__init__()
         self.advance = advance

@@ -12,7 +12,7 @@ from cl_sparse.plugins.base import Plugin
 
 
 class ReplayLoader:
-    """One pass over the current task, each mini-batch joined by one from the memory, which is cycled as often as needed.
+    """One pass over the current task, each mini-batch joined by one from the memory, which is cycled through.
 
     The joint batch is fetched by one indexing operation over the stream.
 
@@ -39,13 +39,13 @@ class ReplayLoader:
     def __iter__(self) -> Iterator[list[Tensor]]:
         """Yield ``[x, y, task]`` of the joint mini-batches."""
         memory = self._memory_batches()
-        for batch in self._shuffled(self.current).split(self.batch_size):
+        for batch in torch.split(self._shuffled(self.current), self.batch_size):
             yield list(self.stream.batch(torch.cat([batch, next(memory)])))
 
     def _memory_batches(self) -> Iterator[Tensor]:
         whole = len(self.memory) - len(self.memory) % self.batch_size_mem
         while True:
-            yield from self._shuffled(self.memory)[:whole].split(self.batch_size_mem)
+            yield from torch.split(self._shuffled(self.memory)[:whole], self.batch_size_mem)
 
     def _shuffled(self, ids: Tensor) -> Tensor:
         return ids[torch.randperm(len(ids), generator=self.generator)]
@@ -54,15 +54,15 @@ class ReplayLoader:
 class Replay(Plugin):
     """Replay stored samples beside the current task's, with an equal share of the memory for every task seen.
 
-    As Avalanche's ``ReplayPlugin`` with an experience-balanced buffer: each step trains on ``train_mb_size`` samples of the
-    current task and ``batch_size_mem`` of the memory. What is kept is a uniform random subset of each task. (Chaudhry et
-    al. 2019, "On tiny episodic memories in continual learning".)
+    As Avalanche's ``ReplayPlugin`` with an experience-balanced buffer: each step trains on ``train_mb_size`` samples of
+    the current task and ``batch_size_mem`` of the memory. What is kept is a uniform random subset of each task.
+    (Chaudhry et al. 2019, "On tiny episodic memories in continual learning".)
     """
 
     uses_task_boundaries = True
 
     def __init__(self, mem_size: int = 500, batch_size_mem: int | None = None) -> None:
-        """Keep at most ``mem_size`` samples; replay ``batch_size_mem`` of them per step (default: the training batch size).
+        """Keep at most ``mem_size`` samples; replay ``batch_size_mem`` of them per step (default: the batch size).
 
         Raises:
             ValueError: if a size is below 1.
@@ -103,5 +103,5 @@ class Replay(Plugin):
         self.memory = state["memory"]
 
     def carried_bytes(self) -> int:
-        """Return the bytes of the stored samples and labels themselves, as a learner without the data set would hold."""
+        """Return the bytes of the stored samples and labels, as a learner without the data set would hold them."""
         return sum(map(len, self.memory)) * self._stream.sample_bytes if self._stream else 0

@@ -21,8 +21,8 @@ def active_counts(output: Tensor) -> Tensor:
 class SparsityProbe(Plugin):
     """Record per epoch the active share, density and entropy of each layer; per task at test the use of each unit.
 
-    A unit of a conv layer is a channel; its share is taken over all locations. Layers that took no part in an epoch (the
-    nets of other tasks) have NaN there. Nothing it does changes the learner.
+    A unit of a conv layer is a channel; its share is taken over all locations. Layers that took no part in an epoch
+    (the nets of other tasks) have NaN there. Nothing it does changes the learner.
     """
 
     def __init__(self, model: nn.Module, n_tasks: int, training: bool = True) -> None:
@@ -35,9 +35,10 @@ class SparsityProbe(Plugin):
         self._counts: dict[str, Tensor] = {}
         self._places: dict[str, int] = {}
         self._batch_shares: list[tuple[Tensor, int]] = []
-        self._batch = [torch.zeros(()), 0]
+        self._batch_on = torch.zeros(())
+        self._batch_size = 0
         self.layers = list(activation_layers(model))
-        self.density_layers = [c.name for c in connections(model)]
+        self.density_layers = [c.layer for c in connections(model)]
         self.epochs: list[dict[str, Any]] = []
         self.on_idxs: dict[str, Tensor] = {}
         self.use: dict[str, list[Tensor | None]] = {name: [None] * n_tasks for name in self.layers}
@@ -55,8 +56,8 @@ class SparsityProbe(Plugin):
         else:
             self._counts[name], self._places[name] = counts, places
         if self._mode == "train":
-            self._batch[0] = self._batch[0] + counts.sum()
-            self._batch[1] += output.numel()
+            self._batch_on = self._batch_on + counts.sum()
+            self._batch_size += output.numel()
 
     def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         """Start counting an epoch."""
@@ -66,12 +67,13 @@ class SparsityProbe(Plugin):
         """Count the training forward pass that follows."""
         if self.training:
             self._mode = "train"
-            self._batch = [torch.zeros((), dtype=torch.long, device=strategy.device), 0]
+            self._batch_on = torch.zeros((), dtype=torch.long, device=strategy.device)
+            self._batch_size = 0
 
     def after_forward(self, strategy: Any, **kwargs: Any) -> None:
         """Stop counting, so that a method's own forward passes do not count."""
         if self._mode:
-            self._batch_shares.append((self._batch[0], self._batch[1]))
+            self._batch_shares.append((self._batch_on, self._batch_size))
         self._mode = ""
 
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
@@ -88,7 +90,7 @@ class SparsityProbe(Plugin):
                 "perc_on_std": float(percent.std()),
                 "active_share": {name: float(share.mean()) for name, share in shares.items()},
                 "duty_entropy": {name: duty_cycle_entropy(share) for name, share in shares.items()},
-                "density": {c.name: _nonzero_share(c.parameter) for c in connections(strategy.model)},
+                "density": {c.layer: _nonzero_share(c.parameter) for c in connections(strategy.model)},
             }
         )
 

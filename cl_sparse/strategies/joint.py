@@ -5,5 +5,5 @@ from cl_sparse.strategies.strategy import Strategy
 JOINT = Strategy(
     plugins=({"name": "cumulative"},),
     trains_once=True,
-    budget="train_ep epochs of all tasks' data together: as many steps as sequential training when train_ep = train_ep_inc",
+    budget="train_ep epochs of all tasks' data together: sequential training's steps when train_ep = train_ep_inc",
 )

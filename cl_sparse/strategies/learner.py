@@ -20,10 +20,10 @@ class Learner(SupervisedTemplate):
     """A model, an optimizer and plugins, trained by Avalanche's loop on mini-batches of one indexing operation each.
 
     Args:
-        loss_outputs: which outputs of a class-incremental net compete in the training loss: ``"all"``, those of the classes
-            ``"seen"`` in the stream so far, or those of the ``"current"`` training data's classes and of any other class in
-            the mini-batch (a replayed one). With the latter two the prediction is made among the classes seen so far,
-            since the other outputs were never trained.
+        loss_outputs: which outputs of a class-incremental net compete in the training loss: ``"all"``, those of the
+            classes ``"seen"`` in the stream so far, or those of the ``"current"`` training data's classes and of any
+            other class in the mini-batch (a replayed one). With the latter two the prediction is made among the classes
+            seen so far, since the other outputs were never trained.
         keywords: as ``avalanche.training.templates.SupervisedTemplate``.
     """
 
@@ -58,7 +58,7 @@ class Learner(SupervisedTemplate):
             return logits
         competing = self._competing
         if self.is_training and self.loss_outputs == "current":
-            competing = torch.cat([competing, self.mb_y]).unique()
+            competing = torch.unique(torch.cat([competing, self.mb_y]))
         restricted = torch.full_like(logits, -torch.inf)
         restricted[:, competing] = logits[:, competing]
         return restricted
