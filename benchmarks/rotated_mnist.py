@@ -53,6 +53,7 @@ class RotatedMNIST(Benchmark):
             raise UserError(
                 f"dataset: {dataset} has samples of shape {tuple(data.x_train.shape[1:])}, not square images"
             )
+        size = data.x_train.shape[3]
         self.angles = spread_angles(n_tasks, max_angle)
         super().__init__(
             data,
@@ -61,6 +62,6 @@ class RotatedMNIST(Benchmark):
             task_classes=[range(len(data.class_names))] * n_tasks,
             seed=seed,
             validation=validation,
-            transform=Rotations(torch.tensor(self.angles)),
+            transform=Rotations(torch.tensor(self.angles), (size, size)),
             settings={"max_angle": max_angle, "train_subset": train_subset, "test_subset": test_subset},
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equality of tensors is no truth value
 class ImageData:
     """A data set with its training and test split. The tensors are shared: do not change them in place.
 

@@ -8,7 +8,7 @@ from cl_sparse.errors import UserError
 
 def test_right_angles_are_exact() -> None:
     x = torch.randint(0, 256, (4, 2, 6, 6), dtype=torch.uint8)
-    turned = Rotations(torch.tensor([0.0, 90.0, 180.0, 270.0]))(x, torch.arange(4))
+    turned = Rotations(torch.tensor([0.0, 90.0, 180.0, 270.0]), (6, 6))(x, torch.arange(4))
     for quarter in range(4):
         expected = torch.rot90(x[quarter], quarter, dims=(1, 2)).float()  # counter-clockwise
         torch.testing.assert_close(turned[quarter], expected, atol=0.01, rtol=0)
