@@ -1,28 +1,10 @@
 """Bad input, each case in a process of its own: one clear line, exit code 2, no traceback, nothing written."""
 
-import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def refusal(folder: Path, *argv: str, command: Sequence[str] = (str(ROOT / "run_exps.py"),)) -> str:
-    """Run the command line in ``folder``; return its one line on stderr, having checked all else a refusal must be."""
-    before = sorted(folder.rglob("*"))
-    words = [sys.executable, *command, *argv]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith("error: ")
-    assert sorted(folder.rglob("*")) == before
-    return done.stderr.removeprefix("error: ").rstrip("\n")
-
+from tests.commands import ROOT, refusal
 
 @pytest.mark.parametrize(
     ("argv", "line"),
