@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -25,6 +26,25 @@ from cl_sparse.data.task_data import task_datasets
 from cl_sparse.errors import UserError
 
 SCENARIOS = ("task", "domain", "class")
+
+
+class DataOptions(TypedDict, total=False):
+    """The keyword arguments that all benchmarks share.
+
+    Attributes:
+        seed: draws whatever the benchmark draws, the validation split and the subsets; 0.
+        validation: share of each class's training samples kept for validation, [0, 1); 0.
+        data_root: folder of the data sets; ``$CL_SPARSE_DATA``, else ``./data``.
+        train_subset, test_subset: class-balanced sizes over the whole data set; None for all.
+        normalize: "standard" (zero mean, unit variance) or "unit" (pixels from 0 to 1); "standard".
+    """
+
+    seed: int
+    validation: float
+    data_root: Path | str | None
+    train_subset: int | None
+    test_subset: int | None
+    normalize: str
 
 
 class TaskExperience(DatasetExperience):
@@ -55,8 +75,7 @@ class Benchmark(CLScenario):
         name: of the benchmark.
         scenario: "task", "domain" or "class".
         task_classes: original classes per task; the place in the list is the label within the task.
-        seed: stored, and used for the validation split.
-        validation: share of each class's training samples that is kept for validation, [0, 1).
+        options: as the benchmark was called with.
         transform: what a task does to the raw samples, or None.
         settings: the benchmark's own settings, for ``describe()``.
 
@@ -72,12 +91,11 @@ class Benchmark(CLScenario):
         name: str,
         scenario: str,
         task_classes: Sequence[Sequence[int]],
-        seed: int,
-        validation: float = 0.0,
+        options: DataOptions,
         transform: BatchTransform | None = None,
         settings: dict[str, Any] | None = None,
     ) -> None:
-        self.name, self.scenario, self.seed = name, scenario, seed
+        self.name, self.scenario, self.seed = name, scenario, options.get("seed", 0)
         self.dataset, self.source, self.fingerprint = data.name, data.source, data.fingerprint
         self.class_names = data.class_names
         self.n_classes = len(data.class_names)
@@ -85,9 +103,10 @@ class Benchmark(CLScenario):
         self.n_tasks = len(self.task_classes)
         self.n_outputs = self.n_classes if scenario == "class" else len(self.task_classes[0])
         self.input_shape = tuple(data.x_train.shape[1:])
-        self.settings = settings or {}
-        self.validation = validation
-        self.tensors = self._make_streams(data, validation, transform)
+        subsets = {"train_subset": options.get("train_subset"), "test_subset": options.get("test_subset")}
+        self.settings = {"normalize": options.get("normalize", "standard"), **subsets, **(settings or {})}
+        self.validation = options.get("validation", 0.0)
+        self.tensors = self._make_streams(data, self.validation, transform)
         super().__init__([self._avalanche_stream(split) for split in self.tensors])
         if "val" not in self.tensors:
             self.val_stream = None
@@ -158,24 +177,44 @@ class Benchmark(CLScenario):
 
 
 def prepare(
-    name: str,
-    dataset: str,
-    scenario: str,
-    allowed: Sequence[str],
-    n_tasks: int,
-    data_root: Path | str | None,
-    train_subset: int | None,
-    test_subset: int | None,
-    seed: int,
+    name: str, dataset: str, scenario: str, allowed: Sequence[str], n_tasks: int, options: DataOptions
 ) -> ImageData:
-    """Check what every benchmark has to check, then load the data set.
+    """Check what every benchmark has to check, then load the data set as its options say.
 
     Raises:
         UserError: the benchmark knows no such scenario, fewer than one task, or the data set cannot be had.
+        TypeError: an option that does not exist.
     """
+    unknown = options.keys() - DataOptions.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"{name} has no argument {', '.join(sorted(unknown))}")
     if scenario not in allowed:
         raise UserError(f"scenario: {scenario!r} makes no sense for {name}; choose {' or '.join(allowed)}")
     if n_tasks < 1:
         raise UserError(f"num_batch: {n_tasks} tasks; at least 1 is needed")
-    root = Path(data_root) if data_root is not None else None
-    return load_data(dataset, root, train_subset=train_subset, test_subset=test_subset, seed=seed)
+    root = options.get("data_root")
+    data = load_data(
+        dataset,
+        Path(root) if root is not None else None,
+        train_subset=options.get("train_subset"),
+        test_subset=options.get("test_subset"),
+        seed=options.get("seed", 0),
+    )
+    return normalized(data, options.get("normalize", "standard"))
+
+
+def normalized(data: ImageData, how: str) -> ImageData:
+    """Return the data set with the constants that its samples are normalised by.
+
+    Args:
+        data: the data set; floating-point samples are used as they are either way.
+        how: "standard": zero mean and unit variance over the training data; "unit": pixels from 0 to 1.
+
+    Raises:
+        UserError: for another word.
+    """
+    if how not in ("standard", "unit"):
+        raise UserError(f"normalize: {how!r} is not known; choose standard or unit")
+    if how == "standard" or not data.mean:
+        return data
+    return replace(data, mean=(0.0,) * len(data.mean), std=(data.full_scale,) * len(data.std))

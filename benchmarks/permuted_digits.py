@@ -1,7 +1,8 @@
 """Permuted digits: Permuted MNIST's small sibling, on scikit-learn's bundled 8×8 digits."""
 
-from pathlib import Path
+from typing import Unpack
 
+from benchmarks.base import DataOptions
 from benchmarks.permuted_mnist import PermutedMNIST
 
 
@@ -13,20 +14,12 @@ class PermutedDigits(PermutedMNIST):
         n_tasks: int = 10,
         *,
         dataset: str = "digits",
-        seed: int = 0,
         scenario: str = "domain",
-        validation: float = 0.0,
-        data_root: Path | str | None = None,
-        train_subset: int | None = None,
-        test_subset: int | None = None,
+        **options: Unpack[DataOptions],
     ) -> None:
         super().__init__(
             n_tasks,
             dataset=dataset,
-            seed=seed,
             scenario=scenario,
-            validation=validation,
-            data_root=data_root,
-            train_subset=train_subset,
-            test_subset=test_subset,
+            **options,
         )

@@ -1,8 +1,8 @@
 """Permuted MNIST: the same digits, the pixels in another order in every task."""
 
-from pathlib import Path
+from typing import Unpack
 
-from benchmarks.base import Benchmark, prepare
+from benchmarks.base import Benchmark, DataOptions, prepare
 from benchmarks.permutations import PixelPermutations, draw_permutations
 
 
@@ -16,11 +16,8 @@ class PermutedMNIST(Benchmark):
     Args:
         n_tasks: number of tasks.
         dataset: any data set's name; images keep their shape, flat data are permuted feature by feature.
-        seed: draws the permutations, the validation split and the subsets.
         scenario: "domain" or "task".
-        validation: share of the training samples kept for validation, [0, 1); the same samples in every task.
-        data_root: folder of the data sets.
-        train_subset, test_subset: class-balanced sizes, None for all.
+        options: what all benchmarks share, see ``DataOptions``.
 
     Raises:
         UserError: see ``cl_sparse.data.load_data``; unknown scenario.
@@ -31,24 +28,18 @@ class PermutedMNIST(Benchmark):
         n_tasks: int = 10,
         *,
         dataset: str = "mnist",
-        seed: int = 0,
         scenario: str = "domain",
-        validation: float = 0.0,
-        data_root: Path | str | None = None,
-        train_subset: int | None = None,
-        test_subset: int | None = None,
+        **options: Unpack[DataOptions],
     ) -> None:
         name = f"permuted_{dataset}"
-        data = prepare(name, dataset, scenario, ("domain", "task"), n_tasks, data_root, train_subset, test_subset, seed)
+        data = prepare(name, dataset, scenario, ("domain", "task"), n_tasks, options)
         n_positions = data.x_train[0, 0].numel() if data.x_train.ndim > 2 else data.x_train.shape[1]
-        self.permutations = draw_permutations(n_tasks, n_positions, seed)
+        self.permutations = draw_permutations(n_tasks, n_positions, options.get("seed", 0))
         super().__init__(
             data,
             name=name,
             scenario=scenario,
             task_classes=[range(len(data.class_names))] * n_tasks,
-            seed=seed,
-            validation=validation,
+            options=options,
             transform=PixelPermutations(self.permutations),
-            settings={"train_subset": train_subset, "test_subset": test_subset},
         )

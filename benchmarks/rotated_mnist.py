@@ -1,10 +1,10 @@
 """Rotated MNIST: the same digits, turned further in every task."""
 
-from pathlib import Path
+from typing import Unpack
 
 import torch
 
-from benchmarks.base import Benchmark, prepare
+from benchmarks.base import Benchmark, DataOptions, prepare
 from benchmarks.rotations import Rotations, spread_angles
 from cl_sparse.errors import UserError
 
@@ -21,12 +21,9 @@ class RotatedMNIST(Benchmark):
     Args:
         n_tasks: number of tasks.
         dataset: any data set of square images.
-        seed: draws the validation split and the subsets.
         scenario: "domain" or "task".
         max_angle: the last task's angle, degrees, more than 0 and less than 360.
-        validation: share of the training samples kept for validation, [0, 1); the same samples in every task.
-        data_root: folder of the data sets.
-        train_subset, test_subset: class-balanced sizes, None for all.
+        options: what all benchmarks share, see ``DataOptions``.
 
     Raises:
         UserError: see ``cl_sparse.data.load_data``; unknown scenario, impossible angle, samples that are no squares.
@@ -37,18 +34,14 @@ class RotatedMNIST(Benchmark):
         n_tasks: int = 10,
         *,
         dataset: str = "mnist",
-        seed: int = 0,
         scenario: str = "domain",
         max_angle: float = 90.0,
-        validation: float = 0.0,
-        data_root: Path | str | None = None,
-        train_subset: int | None = None,
-        test_subset: int | None = None,
+        **options: Unpack[DataOptions],
     ) -> None:
         name = f"rotated_{dataset}"
         if not 0 < max_angle < 360:
             raise UserError(f"max_angle: {max_angle} must be more than 0 and less than 360 degrees")
-        data = prepare(name, dataset, scenario, ("domain", "task"), n_tasks, data_root, train_subset, test_subset, seed)
+        data = prepare(name, dataset, scenario, ("domain", "task"), n_tasks, options)
         if data.x_train.ndim != 4 or data.x_train.shape[2] != data.x_train.shape[3]:
             raise UserError(
                 f"dataset: {dataset} has samples of shape {tuple(data.x_train.shape[1:])}, not square images"
@@ -60,8 +53,7 @@ class RotatedMNIST(Benchmark):
             name=name,
             scenario=scenario,
             task_classes=[range(len(data.class_names))] * n_tasks,
-            seed=seed,
-            validation=validation,
+            options=options,
             transform=Rotations(torch.tensor(self.angles), (size, size)),
-            settings={"max_angle": max_angle, "train_subset": train_subset, "test_subset": test_subset},
+            settings={"max_angle": max_angle},
         )

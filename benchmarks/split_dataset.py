@@ -1,8 +1,8 @@
 """Split streams of any data set, your own arrays and image folders included."""
 
-from pathlib import Path
+from typing import Unpack
 
-from benchmarks.base import SCENARIOS, Benchmark, prepare
+from benchmarks.base import SCENARIOS, Benchmark, DataOptions, prepare
 from benchmarks.splits import split_classes
 
 
@@ -21,10 +21,7 @@ class SplitDataset(Benchmark):
         dataset: a data set's name, for example "npz:embeddings.npz" or "image_folder:birds".
         scenario: "task", "domain" or "class".
         class_order: "natural", or "random" drawn with ``seed``.
-        seed: draws a random class order, the validation split and the subsets.
-        validation: share of each class's training samples kept for validation, [0, 1).
-        data_root: folder of the data sets.
-        train_subset, test_subset: class-balanced sizes over the whole data set, None for all.
+        options: what all benchmarks share, see ``DataOptions``.
 
     Raises:
         UserError: see ``cl_sparse.data.load_data``; a number of tasks that does not fit; unknown scenario or order.
@@ -37,23 +34,23 @@ class SplitDataset(Benchmark):
         *,
         dataset: str,
         class_order: str = "natural",
-        seed: int = 0,
-        validation: float = 0.0,
-        data_root: Path | str | None = None,
-        train_subset: int | None = None,
-        test_subset: int | None = None,
+        **options: Unpack[DataOptions],
     ) -> None:
         name = f"split_{dataset}"
-        data = prepare(name, dataset, scenario, SCENARIOS, n_tasks, data_root, train_subset, test_subset, seed)
+        data = prepare(name, dataset, scenario, SCENARIOS, n_tasks, options)
         classes = split_classes(
-            len(data.class_names), n_tasks, class_order=class_order, scenario=scenario, seed=seed, dataset=dataset
+            len(data.class_names),
+            n_tasks,
+            class_order=class_order,
+            scenario=scenario,
+            seed=options.get("seed", 0),
+            dataset=dataset,
         )
         super().__init__(
             data,
             name=name,
             scenario=scenario,
             task_classes=classes,
-            seed=seed,
-            validation=validation,
-            settings={"class_order": class_order, "train_subset": train_subset, "test_subset": test_subset},
+            options=options,
+            settings={"class_order": class_order},
         )

@@ -54,6 +54,10 @@ class ExperimentConfig(BaseModel):
     max_angle: float | None = Field(
         None, gt=0, le=360, description="Rotation of a rotated stream's last task, degrees; null: the benchmark's own."
     )
+    normalize: Literal["standard", "unit"] = Field(
+        "standard",
+        description="Inputs: standard has zero mean and unit variance in training; unit has pixels from 0 to 1.",
+    )
     validation: float = Field(
         0.0, ge=0, lt=1, description="Share of each task's training samples held out to validate on."
     )
@@ -192,6 +196,7 @@ class ExperimentConfig(BaseModel):
             "scenario": self.scenario,
             "class_order": self.class_order,
             "max_angle": self.max_angle,
+            "normalize": self.normalize,
             "validation": self.validation,
             "train_subset": self.train_subset,
             "test_subset": self.test_subset,

@@ -31,7 +31,7 @@ def stream() -> Benchmark:
     y = torch.randint(10, (SAMPLES,), generator=generator)
     names = [str(c) for c in range(10)]
     data = make_image_data("random", (x, y), (x[:1000], y[:1000]), names, "random bytes", mean=(33.3,), std=(78.6,))
-    return Benchmark(data, name="random", scenario="domain", task_classes=[list(range(10))] * TASKS, seed=0)
+    return Benchmark(data, name="random", scenario="domain", task_classes=[list(range(10))] * TASKS, options={})
 
 
 def bare_loop(benchmark: Benchmark) -> Callable[[], None]:

@@ -1,4 +1,4 @@
-"""Bad data, devices, checkpoints and results, each in a process of its own; what the configuration alone cannot tell."""
+"""Bad data, devices, checkpoints and results, each in a process of its own: what a config alone cannot tell."""
 
 import pickle
 from pathlib import Path

@@ -206,7 +206,12 @@ def test_cumul_is_the_joint_strategy() -> None:
 
 def test_the_benchmark_gets_only_what_was_chosen() -> None:
     config = ExperimentConfig(benchmark="SplitMNIST", num_batch=5, class_order="random")
-    assert config.benchmark_args() == {"n_tasks": 5, "class_order": "random", "validation": 0.0}
+    assert config.benchmark_args() == {
+        "n_tasks": 5,
+        "class_order": "random",
+        "normalize": "standard",
+        "validation": 0.0,
+    }
 
 
 def test_identity_ignores_what_does_not_change_a_run() -> None:

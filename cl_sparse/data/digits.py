@@ -26,4 +26,5 @@ def load_digits() -> ImageData:
         "scikit-learn digits",
         mean=mean,
         std=std,
+        full_scale=16.0,
     )

@@ -18,6 +18,7 @@ class ImageData:
         class_names: one per class.
         mean, std: per channel, in units of the stored values: x_norm = (x - mean) / std; empty: used as is.
         source: where the data came from, e.g. "torchvision archive".
+        full_scale: the largest value a sample can hold (of integer samples).
         fingerprint: first 16 hex digits of the SHA-256 over the tensors of the complete data set (before subsets).
     """
 
@@ -31,6 +32,7 @@ class ImageData:
     std: tuple[float, ...]
     source: str
     fingerprint: str
+    full_scale: float = 255.0
 
 
 def make_image_data(
@@ -42,11 +44,13 @@ def make_image_data(
     *,
     mean: tuple[float, ...] = (),
     std: tuple[float, ...] = (),
+    full_scale: float = 255.0,
 ) -> ImageData:
     """Build an ``ImageData``: contiguous tensors, labels as int64, fingerprint computed."""
     x_train, y_train, x_test, y_test = train[0].contiguous(), train[1].long(), test[0].contiguous(), test[1].long()
     digits = fingerprint([x_train, y_train, x_test, y_test])
-    return ImageData(name, x_train, y_train, x_test, y_test, tuple(class_names), mean, std, source, digits)
+    names = tuple(class_names)
+    return ImageData(name, x_train, y_train, x_test, y_test, names, mean, std, source, digits, full_scale)
 
 
 def fingerprint(tensors: Sequence[Tensor]) -> str:

@@ -5,6 +5,7 @@ import torch
 
 import benchmarks
 from benchmarks import PermutedDigits, RotatedMNIST, SplitDigits
+from cl_sparse.errors import UserError
 
 # isort: split
 from avalanche.benchmarks.scenarios import CLScenario, EagerCLStream
@@ -95,3 +96,24 @@ def test_moving_returns_the_benchmark(benchmark) -> None:
 
 def test_all_names_are_exported() -> None:
     assert all(hasattr(benchmarks, name) for name in benchmarks.__all__)
+
+
+@pytest.mark.parametrize("make", [PermutedDigits, SplitDigits])
+def test_unit_normalisation_gives_pixels_from_0_to_1(make):
+    unit, standard = make(5, normalize="unit"), make(5)
+    x = unit.tensors["train"].batch(torch.arange(200))[0]
+    assert x.min() == 0
+    assert x.max() == 1
+    raw = unit.tensors["train"].x[unit.tensors["train"].rows(0)][:200].float() / 16
+    torch.testing.assert_close(x, raw)
+    every = torch.cat([standard.tensors["train"].batch(standard.tensors["train"].task_ids(t))[0] for t in range(5)])
+    assert abs(float(every.mean())) < 1e-4
+    assert float(every.std()) == pytest.approx(1, abs=1e-3)
+    assert unit.describe()["normalize"] == "unit"
+
+
+def test_an_unknown_normalisation_or_argument_is_refused():
+    with pytest.raises(UserError, match="normalize: 'minmax' is not known; choose standard or unit"):
+        SplitDigits(normalize="minmax")
+    with pytest.raises(TypeError, match="train_size"):
+        SplitDigits(train_size=3)
