@@ -6,6 +6,7 @@ import pytest
 
 from tests.commands import ROOT, refusal
 
+
 @pytest.mark.parametrize(
     ("argv", "line"),
     [
