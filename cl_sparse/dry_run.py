@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from cl_sparse import build
@@ -80,7 +82,9 @@ def print_estimates(
     configs: Sequence[tuple[ExperimentConfig, int]], data_root: Path | None, device: torch.device, console: Console
 ) -> None:
     """Print a table of the estimated hours per experiment; ``configs`` pairs each with the seeds still to run."""
-    table = Table("experiment", "seeds", "steps per run", "ms per step", "hours per run", "hours in all")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for head in ("experiment", "seeds", "steps per run", "ms per step", "hours per run", "hours in all"):
+        table.add_column(head, no_wrap=True, justify="left" if head == "experiment" else "right")
     total = 0.0
     for config, seeds in configs:
         guess = estimate(config, 0, data_root, device)
@@ -93,7 +97,9 @@ def print_estimates(
             f"{guess.hours:.4f}",
             f"{guess.hours * seeds:.4f}",
         )
-    console.print(table)
+    # No number is cut, in a narrow terminal or a pipe.
+    table.width = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+    console.print(table, crop=False)
     console.print(f"estimated: {total:.3f} hours in all; nothing was trained or written")
 
 
