@@ -1,0 +1,52 @@
+"""What the documents show is generated, and what they tell a reader to type works."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from cl_sparse.experiments import load_experiments
+from cl_sparse.report.__main__ import main as report
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+def test_generated_parts_are_current(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert report(["README.md", "docs/results.md", "--check"]) == 0
+
+
+def test_the_avalanche_script_runs(tmp_path):
+    script = next(block for block in blocks("python") if "avalanche" in block)
+    path = tmp_path / "script.py"
+    path.write_text(script)
+    done = subprocess.run(
+        [sys.executable, path], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300, env=_environment()
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Top1_Acc_Exp/eval_phase/test_stream" in done.stdout
+
+
+def test_the_experiments_it_shows_are_valid(tmp_path, monkeypatch):
+    (yaml,) = blocks("yaml")
+    (tmp_path / "exps").mkdir()
+    (tmp_path / "exps" / "mine.yaml").write_text(yaml)
+    monkeypatch.chdir(tmp_path)
+    (selection,) = load_experiments().select(["my_comparison"], {})
+    assert [config.name for config in selection.configs] == ["split_mnist_sparse", "my_sparse"]
+
+
+def test_every_experiment_it_names_exists():
+    text = (ROOT / "README.md").read_text()
+    catalogue = load_experiments()
+    for names in re.findall(r"run_exps\.py --name ('[^']+'|\S+)", text):
+        assert catalogue.select([names.strip("'")], {})
+
+
+def _environment():
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
