@@ -50,7 +50,8 @@ def run(plan: RunPlan) -> int:
         print_estimates(_seeds_left(jobs), plan.data_root, device, console)
         return 0
     prepare_results_dir(plan.results_dir)
-    outcomes = [_run_group(plan, title, group, device, console) for title, group in jobs.items()]
+    done: dict[tuple[str, int], Path] = {}
+    outcomes = [_run_group(plan, title, group, device, console, done) for title, group in jobs.items()]
     return 0 if all(outcomes) else 1
 
 
@@ -92,8 +93,8 @@ def _finished(results_dir: Path, config: ExperimentConfig, seed: int) -> Path | 
     for path in reversed(find_results(results_dir, config.name)):
         earlier, stats = load_result(path)
         if (
-            stats["seed"] == seed
-            and stats["stopped"] is None
+            stats.get("seed") == seed
+            and stats.get("stopped") is None
             and not changed_keys({key: earlier.get(key) for key in wanted}, wanted)
         ):
             return path
@@ -115,31 +116,36 @@ def _check(plan: RunPlan, jobs: list[Job], device: torch.device) -> None:
             trial.resume(checkpoint)
 
 
-def _run_group(plan: RunPlan, title: str, jobs: list[Job], device: torch.device, console: Console) -> bool:
-    """Run a selection's jobs, then print its table and draw its figure; return whether all came to their end."""
-    paths, healthy = [], True
+def _run_group(
+    plan: RunPlan,
+    title: str,
+    jobs: list[Job],
+    device: torch.device,
+    console: Console,
+    done: dict[tuple[str, int], Path],
+) -> bool:
+    """Run a selection's jobs, then print its table and draw its figure; return whether all came to their end.
+
+    ``done`` holds the results of this call, by experiment and seed: what two selections share runs once.
+    """
     with RunProgress(console, plan.quiet) as progress:
         for job in jobs:
+            key = job.config.name, job.seed
             if job.finished is not None:
                 progress.say(f"{job.config.name} seed {job.seed}: finished earlier, {job.finished}")
-                paths.append(job.finished)
-                continue
-            path, stopped = _run_job(plan, job, device, progress)
-            paths.append(path)
-            if stopped:
-                healthy = False
-                Console(stderr=True).print(
-                    f"error: {job.config.name} seed {job.seed} stopped: {stopped}", soft_wrap=True
-                )
-    results = [load_result(path) for path in paths]
+                done[key] = job.finished
+            elif key not in done:
+                done[key] = _run_job(plan, job, device, progress)
+    results = [load_result(done[job.config.name, job.seed]) for job in jobs]
     print_table(rows_of(results), console)
     figure = plan.results_dir / f"{file_name_of(title)}_{timestamp(datetime.now())}_accuracy.png"
     accuracy_over_tasks_png(results, figure, title)
     console.print(f"results and pictures in {plan.results_dir}/, the comparison in {figure}", soft_wrap=True)
-    return healthy
+    return all(stats["stopped"] is None for _, stats in results)
 
 
-def _run_job(plan: RunPlan, job: Job, device: torch.device, progress: RunProgress) -> tuple[Path, str | None]:
+def _run_job(plan: RunPlan, job: Job, device: torch.device, progress: RunProgress) -> Path:
+    """Run one job and return its result file."""
     config, seed = job.config, job.seed
     benchmark = build.build_benchmark(config, seed, plan.data_root)
     progress.begin(f"{config.name} seed {seed}", planned_steps(config, benchmark))
@@ -154,4 +160,6 @@ def _run_job(plan: RunPlan, job: Job, device: torch.device, progress: RunProgres
     path = save_result(plan.results_dir, config.name, seed, stored, stats, datetime.now())
     accuracy_matrix_png(np.asarray(stats["accs"]), path.with_suffix(".png"), f"{config.name}, seed {seed}")
     checkpoint.unlink(missing_ok=True)
-    return path, stats["stopped"]
+    if stats["stopped"]:
+        Console(stderr=True).print(f"error: {config.name} seed {seed} stopped: {stats['stopped']}", soft_wrap=True)
+    return path

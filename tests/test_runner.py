@@ -97,3 +97,12 @@ def test_two_runs_of_one_command_give_the_same_numbers(folder):
         assert main(["run", "--name", "quickstart_sparse", "--seed", "1", *QUICK]) == 0
     (_, first), (_, second) = map(load_result, files(folder, ".pkl"))
     np.testing.assert_array_equal(first["accs"], second["accs"])
+
+
+def test_what_two_groups_share_runs_once(folder, capsys):
+    (folder / "exps").mkdir()
+    groups = "a: {group: [quickstart_dense]}\nb: {group: [quickstart_dense, quickstart_sparse]}\n"
+    (folder / "exps" / "mine.yaml").write_text(groups)
+    assert main(["run", "--name", "a", "b", "--seed", "0", *QUICK]) == 0
+    assert len(files(folder, ".pkl")) == 2
+    assert capsys.readouterr().out.count("quickstart_dense  ") >= 2
