@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor
 
-import cl_sparse.compat  # noqa: F401  (declares what torchvision needs, before Avalanche imports it)
+import cl_sparse.compat
 
 # isort: split
 from avalanche.benchmarks.scenarios import CLScenario, EagerCLStream

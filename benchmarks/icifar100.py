@@ -6,7 +6,7 @@ from benchmarks.base import DataOptions
 from benchmarks.split_dataset import SplitDataset
 
 
-class iCIFAR100(SplitDataset):  # noqa: N801  (the name in the literature)
+class iCIFAR100(SplitDataset):
     """The 100 fine classes in groups of ten, in natural (alphabetical) order; otherwise as ``SplitDataset``."""
 
     def __init__(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-import cl_sparse.compat  # noqa: F401
+import cl_sparse.compat
 
 # isort: split
 from avalanche.training.supervised import Naive

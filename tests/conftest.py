@@ -1,6 +1,6 @@
 """Shared fixtures. Importing compat first makes torchvision and Avalanche importable beside a CPU-only torch."""
 
-import cl_sparse.compat  # noqa: F401
+import cl_sparse.compat
 
 # isort: split
 import matplotlib as mpl

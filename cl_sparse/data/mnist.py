@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-import cl_sparse.compat  # noqa: F401  (declares what torchvision needs, before it is imported)
+import cl_sparse.compat
 
 # isort: split
 from torchvision.datasets import MNIST, FashionMNIST

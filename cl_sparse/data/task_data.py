@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-import cl_sparse.compat  # noqa: F401  (declares what torchvision needs, before Avalanche imports it)
+import cl_sparse.compat
 
 # isort: split
 from avalanche.benchmarks.utils import DataAttribute, TaskAwareSupervisedClassificationDataset

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import cl_sparse.compat  # noqa: F401
+import cl_sparse.compat
 
 # isort: split
 from avalanche.training.plugins import SupervisedPlugin
@@ -16,6 +16,9 @@ class Plugin(SupervisedPlugin, supports_distributed=False):  # type: ignore[call
 
     uses_task_boundaries: bool = False
     """True if the method is told where one task ends and the next begins."""
+
+    looks_at_weights: bool = True
+    """False if the method neither reads nor changes weights or gradients, so that these may be sparse or late."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return what must survive a restart: tensors, numbers, strings, lists and dicts of these."""

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-import cl_sparse.compat  # noqa: F401
+import cl_sparse.compat
 
 # isort: split
 from avalanche.training.templates import SupervisedTemplate

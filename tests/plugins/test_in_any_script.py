@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-import cl_sparse.compat  # noqa: F401
+import cl_sparse.compat
 
 # isort: split
 from avalanche.benchmarks import benchmark_from_datasets

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 
-from cl_sparse.cli import main  # noqa: F401 - the command line must stay importable beside Avalanche
 from cl_sparse.metrics import average_accuracy
 from cl_sparse.progress import planned_steps
 
