@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from cl_sparse.layers import SparseWeightsBase
+from cl_sparse.layers.sparse_linear import SparseLinear
 
 
 @dataclass(frozen=True)
@@ -15,15 +16,17 @@ class Connections:
     Attributes:
         layer: name of the layer in the model.
         name: name of its weight among the model's ``named_parameters``.
-        parameter: the weight, (units, ...).
+        parameter: the weight, (units, ...); of a layer that stores its live synapses only, their weights (nnz,).
         live: bool mask in the shape of the weight, True where a connection exists (even if its weight happens to be 0);
-            None if all of them do.
+            None if all that are stored do.
+        positions: number of places where a connection could be, stored or not.
     """
 
     layer: str
     name: str
     parameter: nn.Parameter
     live: Tensor | None
+    positions: int
 
     @property
     def n_live(self) -> int:
@@ -32,11 +35,16 @@ class Connections:
 
 
 def connections(model: nn.Module) -> Iterator[Connections]:
-    """Yield the connections of every linear and convolutional layer of ``model``, each weight once, in module order."""
+    """Yield the connections of every linear and convolutional layer of ``model``, each weight once, in module order.
+
+    For a :class:`SparseLinear` the parameter is its values; which unit and input each belongs to is in its ``indices``.
+    """
     seen: set[int] = set()
     for name, module in model.named_modules():
         if isinstance(module, SparseWeightsBase):
             found = _connections_of(name, "module.weight", module, module.live_mask())
+        elif isinstance(module, SparseLinear):
+            found = _connections_of(name, "values", module, None, module.in_features * module.out_features)
         elif isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
             found = _connections_of(name, "weight", module, None)
         else:
@@ -53,13 +61,17 @@ def live_synapses(model: nn.Module) -> int:
 
 def density(model: nn.Module) -> dict[str, float]:
     """Return, for each layer of ``model``, the share of its weight positions that live."""
-    return {found.layer: found.n_live / found.parameter.numel() for found in connections(model)}
+    return {found.layer: found.n_live / found.positions for found in connections(model)}
 
 
 def total_parameters(model: nn.Module) -> int:
-    """Return the number of stored parameters of ``model``: all weights, live or not, and biases."""
+    """Return the number of stored parameters of ``model``: all weights that are stored, live or not, and biases."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _connections_of(layer: str, weight: str, module: nn.Module, live: Tensor | None) -> Connections:
-    return Connections(layer, f"{layer}.{weight}" if layer else weight, module.get_parameter(weight), live)
+def _connections_of(
+    layer: str, weight: str, module: nn.Module, live: Tensor | None, positions: int | None = None
+) -> Connections:
+    parameter = module.get_parameter(weight)
+    name = f"{layer}.{weight}" if layer else weight
+    return Connections(layer, name, parameter, live, parameter.numel() if positions is None else positions)

@@ -1,0 +1,160 @@
+"""Between tensors and the compiled loops: allocation, the choice of loop, NumPy views."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cl_sparse.layers import sparse_kernels as kernels
+from cl_sparse.layers.sparse_kernels import Array
+from cl_sparse.layers.sparse_product import FEW_ON, Layout
+
+On = tuple[Tensor, Tensor]
+
+# From this many products (samples × units) on, dense inputs are multiplied unit by unit and only candidates are kept;
+# below, the products fit the cache and selecting afterwards is faster (measured).
+STREAM_FROM = 1 << 20
+
+
+def nonzeros(x: Tensor, method: str = "auto") -> On | None:
+    """Return what is not zero in x (B, n): ids (B, m), -1 for an empty entry, and values (B, m).
+
+    None if too much of it is not zero for the active loops to pay (unless ``method`` is "active"), or if ``method`` is
+    "dense".
+    """
+    if method == "dense":
+        return None
+    dense = array(x)
+    counts = np.zeros(dense.shape[0], np.int64)
+    kernels.use_torch_threads()
+    kernels.count_nonzero(dense, counts)
+    if method != "active" and counts.sum() > FEW_ON * dense.size:
+        return None
+    most = int(counts.max(initial=0))
+    on, coefs = torch.empty(len(counts), most, dtype=torch.long), x.new_empty(len(counts), most)
+    kernels.list_nonzero(dense, on.numpy(), coefs.numpy())
+    return on, coefs
+
+
+def scatter(layout: Layout, values: Tensor, on: Tensor, coefs: Tensor) -> Tensor:
+    """Return (B, minors): the values of the active majors' synapses, times the coefficients, summed at their ends."""
+    out = values.new_zeros(on.shape[0], layout.shape[1])
+    kernels.use_torch_threads()
+    kernels.scatter(array(on), array(coefs), *arrays(layout), array(values), out.numpy())
+    return out
+
+
+def along_batch(layout: Layout, values: Tensor, x: Tensor, to_majors: bool) -> Tensor:
+    """Return W·x (majors, B) for x (minors, B), or Wᵀ·x (minors, B) for x (majors, B), whatever is zero."""
+    out = values.new_zeros(layout.shape[0 if to_majors else 1], x.shape[1])
+    loop = kernels.gather if to_majors else kernels.spread
+    loop(kernels.use_torch_threads(), *arrays(layout), array(values), array(x), out.numpy())
+    return out
+
+
+def sampled(layout: Layout, majors: Tensor, minors: Tensor) -> Tensor:
+    """Return (nnz,) the products of majors (majors, B) and minors (minors, B) at the live places."""
+    out = majors.new_empty(layout.wiring.minors.shape)
+    kernels.sample(kernels.use_torch_threads(), *arrays(layout), array(majors), array(minors), out.numpy())
+    return out
+
+
+def outer(
+    layout: Layout, values: Tensor, on: On, minors: Tensor | None = None, minors_on: On | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of the values (nnz,) and of the coefficients (B, m) of the majors that are on.
+
+    Args:
+        layout: where the synapses are.
+        values: their weights (nnz,).
+        on: the majors that are on and their coefficients.
+        minors: the minors' side, dense (B, minors); or
+        minors_on: those of it that are not zero.
+    """
+    ids, coefs = on
+    nothing = ids.new_empty(len(ids), 0), coefs.new_empty(len(ids), 0)
+    dense = coefs.new_empty(0, layout.shape[1]) if minors is None else minors
+    other_ids, other_coefs = minors_on or nothing
+    others = (array(dense), array(other_ids), array(other_coefs))
+    of_values, of_coefs = torch.zeros_like(values), torch.zeros_like(coefs)
+    parts = kernels.use_torch_threads()
+    kernels.outer(
+        parts, array(ids), array(coefs), others, *arrays(layout), array(values), of_values.numpy(), of_coefs.numpy()
+    )
+    return of_values, of_coefs
+
+
+def streamed(layout: Layout, values: Tensor, bias: Tensor, x: Tensor, ids: Tensor | None, factor: Tensor, k: int) -> On:
+    """Return the winners (B, k) of bias + x·Wᵀ, ranked by value · factor, and their values (B, k).
+
+    Args:
+        layout: by inputs if the inputs are listed, else by units.
+        values: the live weights (nnz,).
+        bias: (units,).
+        x: (B, inputs) dense, or the values (B, m) of the listed inputs.
+        ids: the listed inputs (B, m), -1 for an empty entry; None if x is dense.
+        factor: (units,).
+        k: number of winners.
+    """
+    from cl_sparse.layers import sparse_select as select
+
+    on, winning = torch.empty(len(x), k, dtype=torch.long), x.new_empty(len(x), k)
+    if k and len(x):
+        parts = kernels.use_torch_threads()
+        found = array(bias), array(factor), on.numpy(), winning.numpy()
+        if ids is None and len(x) * len(bias) <= STREAM_FROM:
+            y = along_batch(layout, values, x.t(), to_majors=True).t() + bias
+            select.winners_of_dense(parts, array(y), *found[1:])
+        elif ids is None:
+            select.winners_by_units(parts, array(x.t()), *arrays(layout), array(values), *found)
+        else:
+            select.winners_by_inputs(parts, array(ids), array(x), *arrays(layout), array(values), *found)
+    return on, winning
+
+
+def gradients_by_units(
+    layout: Layout, x: Tensor, values: Tensor, grad: Tensor, needs: tuple[bool, ...]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return the gradients of x and of the values of a layer whose majors are its units."""
+    on = nonzeros(grad, layout.method)
+    layout.used["backward"] = "dense" if on is None else "active"
+    if on is not None:
+        of_x = scatter(layout, values, *on) if needs[0] else None
+        return of_x, outer(layout, values, on, x)[0] if needs[1] else None
+    of_x = along_batch(layout, values, grad.t(), to_majors=False).t() if needs[0] else None
+    return of_x, sampled(layout, grad.t(), x.t()) if needs[1] else None
+
+
+def gradients_by_inputs(
+    layout: Layout, x: Tensor, on: list[Tensor], values: Tensor, grad: Tensor, needs: tuple[bool, ...]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return the gradients of x and of the values of a layer whose majors are its inputs; ``on`` is empty or a pair."""
+    layout.used["backward"] = "active" if on else "dense"
+    of_x = of_values = None
+    if on and (needs[1] or layout.inputs_on_only):
+        of_values, of_coefs = outer(layout, values, (on[0], on[1]), grad)
+        of_x = to_dense(on[0], of_coefs, layout.shape[0]) if layout.inputs_on_only else None
+    elif needs[1]:
+        of_values = sampled(layout, x.t(), grad.t())
+    if needs[0] and of_x is None:
+        of_x = along_batch(layout, values, grad.t(), to_majors=True).t()
+        if layout.inputs_on_only:
+            of_x = of_x * (x != 0)
+    return of_x if needs[0] else None, of_values if needs[1] else None
+
+
+def to_dense(ids: Tensor, coefs: Tensor, n: int) -> Tensor:
+    """Return the (B, n) tensor with the entries that are listed, 0 elsewhere."""
+    # Empty entries write into one column more, which is then cut off.
+    wide = coefs.new_zeros(len(ids), n + 1)
+    return wide.scatter_(1, torch.where(ids < 0, n, ids), coefs)[:, :n]
+
+
+def arrays(layout: Layout) -> tuple[Array, Array]:
+    """Return pointers and minors; minors without sign, which spares the loops Python's negative indices."""
+    minors = layout.wiring.minors.numpy()
+    return layout.wiring.pointers.numpy(), minors.view(np.uint32 if minors.itemsize == 4 else np.uint64)
+
+
+def array(x: Tensor) -> Array:
+    """Return a NumPy view of a tensor, of a copy if it is not contiguous."""
+    return x.detach().contiguous().numpy()
