@@ -11,6 +11,7 @@ from benchmarks.base import Benchmark
 from cl_sparse import registry
 from cl_sparse.config import ExperimentConfig
 from cl_sparse.errors import UserError
+from cl_sparse.layers import ActiveLinear
 from cl_sparse.models import (
     HeadFactory,
     IndependentNets,
@@ -24,6 +25,7 @@ from cl_sparse.plugins import DecayBoostStrength, Plugin, RezeroWeights, StopOnD
 from cl_sparse.seeding import derive_seed
 from cl_sparse.strategies.learner import Learner
 from cl_sparse.strategies.strategy import Strategy
+from cl_sparse.synapses import LazySGD
 
 SHARED = ("hidden_units", "hidden_layers", "sparsify", "percent_on_fc", "k_inference_factor", "boost_strength",
           "boost_strength_factor", "duty_cycle_period", "weight_sparsity_fc", "dropout")  # fmt: skip
@@ -58,11 +60,24 @@ def _build_net(config: ExperimentConfig, benchmark: Benchmark, seed: int) -> nn.
     torch.default_generator.manual_seed(seed)
     names = SHARED + (CNN_ONLY if config.cnn else ())
     keywords = {name: getattr(config, name) for name in names}
+    if not config.cnn:
+        keywords["compute"] = _compute(config)
     build = SimpleCNN if config.cnn else SimpleMLP
     try:
         return build(benchmark.input_shape, head_factory(config, benchmark), **keywords)
     except ValueError as error:
         raise UserError(f"{config.name}: {error}") from error
+
+
+def _compute(config: ExperimentConfig) -> str:
+    """Return how to compute k-winners: computing only what wins needs SGD, and methods that leave weights alone."""
+    looking = [plugin.__class__.__name__ for plugin in method_plugins(config) if plugin.looks_at_weights]
+    if config.compute == "winners" and looking:
+        raise UserError(
+            f"{config.name}: compute: winners does not go with {', '.join(looking)}, for which the weights and "
+            "gradients of all units have to be there at every step: choose auto"
+        )
+    return "reference" if looking or (config.compute == "auto" and config.optimizer != "sgd") else config.compute
 
 
 def strategy_of(config: ExperimentConfig) -> Strategy:
@@ -100,6 +115,14 @@ def build_optimizer(config: ExperimentConfig, model: nn.Module) -> torch.optim.O
     """Return the optimizer; the fused kernels give the same update in one pass over the weights."""
     if config.optimizer == "adam":
         return torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
+    if any(isinstance(module, ActiveLinear) for module in model.modules()):
+        return LazySGD(
+            model.parameters(),
+            lr=config.lr,
+            momentum=config.momentum,
+            nesterov=config.nesterov,
+            weight_decay=config.weight_decay,
+        )
     optimizer = torch.optim.SGD(
         model.parameters(),
         lr=config.lr,

@@ -109,6 +109,11 @@ class ExperimentConfig(BaseModel):
     weight_sparsity_conv: float = Field(
         1.0, gt=0, le=1, description="Share of non-zero weights in a convolution; 1: dense (sparsify)."
     )
+    compute: Literal["auto", "reference", "winners"] = Field(
+        "auto",
+        description="How an MLP computes k-winners: reference, as masks over dense layers; winners, nothing but what "
+        "wins; auto, the faster of the two (sparsify).",
+    )
 
     # Training
     optimizer: Literal["sgd", "adam"] = Field("sgd", description="Optimizer.")

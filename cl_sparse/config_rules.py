@@ -162,6 +162,13 @@ def _check_net(config: ExperimentConfig, dataset: str) -> None:
         raise ClashError(
             "percent_on_fc", f"{config.percent_on_fc:g} of {config.hidden_units} hidden units is no unit at all"
         )
+    if config.compute == "winners" and not (
+        config.sparsify and not config.cnn and config.percent_on_fc < 1 and config.weight_sparsity_fc == 1
+    ):
+        raise ClashError(
+            "compute", "winners needs an MLP (cnn false) with sparsify, percent_on_fc below 1 and weight_sparsity_fc "
+            "1: choose auto"
+        )  # fmt: skip
     if config.cnn and config.sparsify and round(config.percent_on_conv * min(_CONV_CHANNELS)) < 1:
         raise ClashError(
             "percent_on_conv", f"{config.percent_on_conv:g} of {min(_CONV_CHANNELS)} channels is no channel at all"

@@ -1,5 +1,6 @@
-"""What a network is made of: k-winners and sparse weights. Plain torch, under nupic.torch's names."""
+"""What a network is made of: k-winners and sparse weights, under nupic.torch's names; layers that compute what wins."""
 
+from cl_sparse.layers.active_linear import ActiveLinear
 from cl_sparse.layers.boosting import update_boost_strength
 from cl_sparse.layers.functional import kwinners, kwinners2d
 from cl_sparse.layers.k_winners import KWinners, KWinnersBase
@@ -11,14 +12,22 @@ from cl_sparse.layers.sparse_weights import (
     normalize_sparse_weights,
     rezero_weights,
 )
+from cl_sparse.layers.winner_linear import CompactDropout, CompactKWinners, PreActivations, WinnerLinear
+from cl_sparse.layers.winners import Winners
 
 __all__ = [
+    "ActiveLinear",
+    "CompactDropout",
+    "CompactKWinners",
     "KWinners",
     "KWinners2d",
     "KWinnersBase",
+    "PreActivations",
     "SparseWeights",
     "SparseWeights2d",
     "SparseWeightsBase",
+    "WinnerLinear",
+    "Winners",
     "kwinners",
     "kwinners2d",
     "normalize_sparse_weights",

@@ -12,6 +12,7 @@ class Cumulative(Plugin):
     """
 
     uses_task_boundaries = True
+    looks_at_weights = False
 
     def after_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
         """Put the earlier tasks' data in front of the current task's."""

@@ -60,6 +60,7 @@ class Replay(Plugin):
     """
 
     uses_task_boundaries = True
+    looks_at_weights = False
 
     def __init__(self, mem_size: int = 500, batch_size_mem: int | None = None) -> None:
         """Keep at most ``mem_size`` samples; replay ``batch_size_mem`` of them per step (default: the batch size).

@@ -6,14 +6,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cl_sparse.layers import Winners
 from cl_sparse.metrics import duty_cycle_entropy
 from cl_sparse.models import activation_layers
 from cl_sparse.plugins.base import Plugin
 from cl_sparse.synapses import connections
 
 
-def active_counts(output: Tensor) -> Tensor:
+def active_counts(output: Tensor | Winners) -> Tensor:
     """Return how often each unit (a channel, for a conv layer) is above zero in a batch of activities, long (n,)."""
+    if isinstance(output, Winners):
+        return output.on_counts()
     active = output > 0
     return active.sum(dim=[d for d in range(active.dim()) if d != 1])
 
@@ -45,7 +48,7 @@ class SparsityProbe(Plugin):
         for name, layer in activation_layers(model).items():
             layer.register_forward_hook(lambda _, __, output, name=name: self._see(name, output))
 
-    def _see(self, name: str, output: Tensor) -> None:
+    def _see(self, name: str, output: Tensor | Winners) -> None:
         if not self._mode:
             return
         counts = active_counts(output.detach())

@@ -13,6 +13,8 @@ LEARNERS = {
     "sequential": {},
     "sequential_sparse": SPARSE,
     "sequential_adam": {**SPARSE, "optimizer": "adam", "lr": 0.005},
+    "winners": {**SPARSE, "weight_sparsity_fc": 1.0, "hidden_layers": 2, "compute": "winners"},
+    "winners_independent": {**SPARSE, "weight_sparsity_fc": 1.0, "strategy": "independent", "compute": "winners"},
     "joint": {"strategy": "joint"},
     "source_cumul": {"cumul": True},
     "cumulative": {"strategy": "cumulative"},

@@ -1,0 +1,216 @@
+"""Linear layer and k-winners as one computation: all pre-activations, then nothing but the winners."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cl_sparse.layers import functional
+from cl_sparse.layers.active_linear import (
+    ActiveLinear,
+    InputMajorWeight,
+    array,
+    bias_array,
+    fast,
+    grad_of_inputs,
+    grad_of_weight,
+    rows,
+    winners_product,
+)
+from cl_sparse.layers.k_winners import KWinners
+from cl_sparse.layers.winners import Winners
+
+# Up to this share of entries that are not background, skipping the background beats a dense product (measured).
+_MOST_FOREGROUND = 0.35
+
+
+@dataclass(frozen=True)
+class PreActivations:
+    """The pre-activations of a :class:`WinnerLinear`, and what their winners' gradients need.
+
+    Attributes:
+        values: (B, n) pre-activations, without gradient.
+        layer: the layer they come from.
+        inputs: its input.
+    """
+
+    values: Tensor
+    layer: "WinnerLinear"
+    inputs: Tensor | Winners
+
+    def at(self, indices: Tensor) -> Tensor:
+        """Return the pre-activations of the units ``indices`` (B, k; -1 gives 0), with gradient."""
+        dense = self.inputs if isinstance(self.inputs, Tensor) else self.inputs.values
+        among = None if isinstance(self.inputs, Tensor) else self.inputs.indices
+        weight = self.layer.stored_weight()
+        apply: Callable[..., Tensor] = _WinnerValues.apply
+        return apply(dense, weight, self.layer.bias, self.values, indices, among)
+
+
+class WinnerLinear(ActiveLinear):
+    """An ``nn.Linear`` that is followed by :class:`CompactKWinners`: gradients are computed for the winners only.
+
+    The input is dense (B, in_features), of which a constant background is skipped, or :class:`Winners`. The output is
+    :class:`PreActivations`, of which only k-winners can make use. On devices and types without compiled loops the
+    layer is an ``nn.Linear``.
+    """
+
+    def forward(self, x: Tensor | Winners) -> Any:
+        """Return the pre-activations of a batch."""
+        if isinstance(x, Winners):
+            if not fast(x.values):
+                return super().forward(x)
+            weight = self.current_weight(x.indices)
+            return PreActivations(winners_product(x.values, weight, self.bias, x.indices).detach(), self, x)
+        if not fast(x) or x.dim() != 2:
+            return super().forward(x)
+        return PreActivations(_dense_product(x.detach(), self.current_weight(), self.bias), self, x)
+
+
+class CompactKWinners(KWinners):
+    """:class:`KWinners` that gives :class:`Winners` for the :class:`PreActivations` of a :class:`WinnerLinear`.
+
+    Winners, duty cycle and gradients are those of :class:`KWinners`; a dense tensor gives a dense tensor.
+    """
+
+    @classmethod
+    def of(cls, layer: KWinners) -> Self:
+        """Return a layer with the settings of ``layer``, in the state of a new one."""
+        return cls(
+            layer.n,
+            layer.percent_on,
+            k_inference_factor=layer.k_inference_factor,
+            boost_strength=float(layer.boost_strength),
+            boost_strength_factor=layer.boost_strength_factor,
+            duty_cycle_period=layer.duty_cycle_period,
+            break_ties=layer.break_ties,
+            relu=layer.relu,
+            inplace=layer.inplace,
+        )
+
+    def forward(self, x: Any) -> Any:
+        """Keep the winners of each sample; in training, update the duty cycle as well."""
+        if not isinstance(x, PreActivations):
+            return super().forward(x)
+        k = self.k if self.training else self.k_inference
+        indices = self._select(x.values, k)
+        values = x.at(indices)
+        if self.relu:
+            indices = torch.where(values > 0, indices, -1)
+            values = values.relu()
+        winners = Winners(indices, values, self.n)
+        if self.training and len(indices):
+            counts = winners.detach().on_counts().to(self.duty_cycle.dtype)
+            self._move_duty_cycle(counts / len(indices), len(indices))
+        return winners
+
+    def _select(self, x: Tensor, k: int) -> Tensor:
+        """Return the winners (B, k or, with ties, more)."""
+        from cl_sparse.layers import winner_kernels as kernels
+
+        if k >= self.n:
+            return torch.arange(self.n).expand(len(x), self.n).contiguous()
+        indices = torch.empty(len(x), k, dtype=torch.long)
+        if k == 0 or not len(x):
+            return indices
+        # The same numbers as functional.boosted makes, so that near ties fall alike.
+        factor = torch.exp(-self.boost_strength * self.duty_cycle)
+        factor = factor if float(self.boost_strength) else torch.ones_like(factor)
+        kernels.use_torch_threads()
+        if kernels.select(array(x), array(factor), k, array(indices)):
+            return indices
+        ranking = functional.boosted(x, self.duty_cycle, self.boost_strength)
+        return _all_winners(ranking, k, self.break_ties)
+
+
+class CompactDropout(nn.Dropout):
+    """Dropout of :class:`Winners`: each one is dropped with probability p, the others are scaled by 1/(1 − p).
+
+    As for a dense tensor, whose other entries are 0 either way, but random numbers are drawn for the winners only.
+    """
+
+    def forward(self, x: Any) -> Any:
+        """Drop winners in training; a dense tensor is treated as by ``nn.Dropout``."""
+        if not isinstance(x, Winners):
+            return super().forward(x)
+        if not self.training or self.p == 0:
+            return x
+        kept = torch.rand(x.values.shape, dtype=x.values.dtype) >= self.p
+        return Winners(torch.where(kept, x.indices, -1), x.values * (kept / (1 - self.p)), x.n)
+
+
+def _all_winners(ranking: Tensor, k: int, break_ties: bool) -> Tensor:
+    """Return all units that tie with the k-th best, or pass because something is not a number; -1 fills up."""
+    best = ranking.topk(k, dim=1)
+    if break_ties:
+        return best.indices
+    on = ~(ranking < best.values[:, k - 1 :])
+    most = int(on.sum(1).max())
+    indices = on.int().topk(most, dim=1).indices
+    return torch.where(on.gather(1, indices), indices, -1)
+
+
+def _dense_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return x·weightᵀ + bias, where it pays without the entries of x that are at its background level."""
+    from cl_sparse.layers import winner_kernels as kernels
+
+    x = x.contiguous()
+    if not x.numel():
+        return nn.functional.linear(x, weight, bias).detach()
+    level = array(x).min()
+    entries = np.count_nonzero(array(x) != level)
+    if entries > _MOST_FOREGROUND * x.numel():
+        return nn.functional.linear(x, weight, bias).detach()
+    out = x.new_empty(len(x), weight.shape[0])
+    ends, columns = np.empty(len(x) + 1, np.int64), np.empty(entries + 1, np.int64)
+    values = np.empty(entries + 1, array(x).dtype)
+    kernels.use_torch_threads()
+    kernels.compress(array(x), level, ends, columns, values)
+    kernels.product(ends, columns, values, level, rows(weight), bias_array(bias, out), array(out))
+    return out
+
+
+class _WinnerValues(torch.autograd.Function):
+    """The pre-activations of the winners, as a function of input, weight and bias."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: InputMajorWeight, _bias: Tensor | None, z: Tensor, indices: Tensor, among: Any
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight, indices, *(() if among is None else (among,)))
+        ctx.lazy = weight.lazy_rows is not None
+        return z.gather(1, indices.clamp(min=0)).masked_fill_(indices < 0, 0)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, indices, *among = ctx.saved_tensors
+        grad = torch.where(indices < 0, 0, grads[0])
+        for_x = for_weight = for_bias = None
+        if ctx.needs_input_grad[0]:
+            full = Winners(indices, grad, weight.shape[0])
+            for_x = grad_of_inputs(among[0], indices, grad, weight) if among else full.dense() @ weight
+        if ctx.needs_input_grad[1]:
+            if among:
+                for_weight = grad_of_weight(among[0], x, indices, grad, weight, ctx.lazy)
+            else:
+                for_weight = _grad_of_units(x, indices, grad, weight, ctx.lazy)
+        if ctx.needs_input_grad[2]:
+            columns = torch.where(indices < 0, weight.shape[0], indices).flatten()
+            for_bias = grad.new_zeros(weight.shape[0] + 1).index_add_(0, columns, grad.flatten())[:-1]
+        return for_x, for_weight, for_bias, None, None, None
+
+
+def _grad_of_units(x: Tensor, indices: Tensor, grad: Tensor, weight: Tensor, sparse: bool) -> Tensor:
+    """Return the weight's gradient for dense inputs: sparse in the units, if it may be, or dense."""
+    from cl_sparse.layers import winner_kernels as kernels
+
+    if not sparse:
+        return (x.t() @ Winners(indices, grad, weight.shape[0]).dense()).t()
+    units, ends, order = kernels.group(array(indices), array(grad), weight.shape[0])
+    out = x.new_empty(len(units), x.shape[1])
+    kernels.use_torch_threads()
+    kernels.unit_gradients(array(x.contiguous()), array(grad), ends, order, array(out))
+    return torch.sparse_coo_tensor(torch.from_numpy(units)[None], out, weight.shape, check_invariants=False)

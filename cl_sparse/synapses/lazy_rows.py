@@ -1,0 +1,133 @@
+"""A weight some of whose rows wait for updates that follow from a closed form.
+
+A step of SGD without gradient maps weight w and momentum v linearly, v' = μ·v + λ·w and w' = w − η·v' (η learning rate,
+μ momentum, λ weight decay), or w' = w − η·(λ·w + μ·v') with Nesterov's momentum. An input that was off for n steps is
+brought up to date by the n-th power of that 2×2 matrix, which is exact up to rounding. A gradient g adds (B_w, B_v)·g
+to the result of a step, B = (−η or, with Nesterov, −η·(1 + μ); 1).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cl_sparse.layers.active_linear import InputMajorWeight, array
+
+# Below this determinant the inverse of a step is too inaccurate to be used.
+_SMALLEST_DETERMINANT = 0.05
+
+
+@dataclass(frozen=True)
+class StepRule:
+    """The numbers that decide what a step of SGD does.
+
+    Attributes:
+        lr: learning rate η.
+        momentum: μ, 0 for none.
+        weight_decay: λ.
+        nesterov: whether the momentum is Nesterov's.
+    """
+
+    lr: float
+    momentum: float
+    weight_decay: float
+    nesterov: bool
+
+    def matrix(self) -> NDArray[np.float64]:
+        """Return the 2×2 matrix that a step without gradient applies to (w, v)."""
+        lr, mu, decay = self.lr, self.momentum, self.weight_decay
+        if self.nesterov:
+            return np.array([[1 - lr * decay * (1 + mu), -lr * mu * mu], [decay, mu]])
+        return np.array([[1 - lr * decay, -lr * mu], [decay, mu]])
+
+    def kick(self) -> NDArray[np.float64]:
+        """Return what a gradient of 1 adds to (w, v) in a step."""
+        return np.array([-self.lr * (1 + self.momentum if self.nesterov else 1), 1.0])
+
+
+class WeightRows:
+    """The rows of a weight (one per input), each with the time it is up to date for.
+
+    Args:
+        weight: the weight.
+        momentum: its momentum, of the same shape and memory layout; None without momentum.
+        rule: the steps' numbers.
+    """
+
+    def __init__(self, weight: InputMajorWeight, momentum: Tensor | None, rule: StepRule) -> None:
+        self.weight = weight
+        self.momentum = momentum
+        self.rule = rule
+        self._clock = np.zeros(weight.shape[1], np.int64)
+        self._now = 0
+        self._powers = np.array([[1.0, 0.0, 0.0, 1.0]])
+
+    def catch_up(self, inputs: NDArray[np.int64] | None = None) -> None:
+        """Bring the weights of ``inputs`` (-1 is skipped), or of all of them, up to date."""
+        if not self._now:
+            return
+        from cl_sparse.synapses import row_kernels as kernels
+
+        kernels.use_torch_threads()
+        wanted = np.arange(len(self._clock)) if inputs is None else inputs
+        kernels.advance(wanted, self._clock, self._now, self._table(self._now), *self._state())
+        if inputs is None:
+            self._clock[:] = 0
+            self._now = 0
+
+    def step_entries(self, units: Tensor, inputs: Tensor, grads: Tensor) -> None:
+        """Take a step with a gradient for single weights (a pair may be there several times); other rows wait."""
+        from cl_sparse.synapses import row_kernels as kernels
+
+        matrix = self._matrix()
+        kick: NDArray[Any] = self.rule.kick()
+        wanted = array(inputs)
+        if abs(np.linalg.det(matrix)) > _SMALLEST_DETERMINANT:
+            # The row waits as well: what is added now becomes the gradient's effect by the step put off.
+            self.catch_up(wanted)
+            kick = np.linalg.solve(matrix, kick)
+            self._now += 1
+        else:
+            self._now += 1
+            self.catch_up(wanted)
+        kernels.add_entries(array(units), wanted, array(grads), *self._state(), kick)
+
+    def step_units(self, units: Tensor, grads: Tensor) -> None:
+        """Take a step with the gradient ``grads`` (u, inputs) of some units; all rows are up to date afterwards."""
+        from cl_sparse.synapses import row_kernels as kernels
+
+        kernels.use_torch_threads()
+        table = self._table(self._now + 1)
+        kernels.step_rows(self._clock, self._now, table, *self._state(), array(units), array(grads), self.rule.kick())
+        self._clock[:] = 0
+        self._now = 0
+
+    def _state(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        weight = array(self.weight.t())
+        if self.momentum is None:
+            return weight, np.empty((len(weight), 0), weight.dtype)
+        return weight, array(self.momentum.t())
+
+    def _matrix(self) -> NDArray[np.float64]:
+        matrix = self.rule.matrix()
+        if self.momentum is None:
+            # There is no v: its part of the matrix must not make the inverse look inaccurate.
+            matrix[0, 1] = matrix[1, 0] = 0.0
+            matrix[1, 1] = 1.0
+        return matrix
+
+    def _table(self, steps: int) -> NDArray[np.float64]:
+        """Return the powers of the step's matrix, at least up to the ``steps``-th."""
+        while len(self._powers) <= steps:
+            known = self._powers.reshape(-1, 2, 2)
+            next_power = known[-1] @ self._matrix()
+            self._powers = np.concatenate([known, known @ next_power]).reshape(-1, 4)
+        return self._powers
+
+
+def zero_momentum(weight: Tensor) -> Tensor:
+    """Return zeros in the shape and memory layout of ``weight``."""
+    return torch.zeros_like(weight, memory_format=torch.preserve_format)

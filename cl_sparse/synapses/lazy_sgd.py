@@ -1,0 +1,147 @@
+"""SGD that leaves alone the weights of inputs that were off, until they are used."""
+
+from collections.abc import Callable
+from typing import Any, overload
+
+import torch
+from torch import Tensor
+
+from cl_sparse.layers.active_linear import InputMajorWeight, fast
+from cl_sparse.synapses.lazy_rows import StepRule, WeightRows, zero_momentum
+
+
+class LazySGD(torch.optim.SGD):
+    """``torch.optim.SGD``, number by number, whose cost follows the winners in layers that compute only what wins.
+
+    The weights of ``ActiveLinear`` and ``WinnerLinear`` layers get sparse gradients. Momentum and weight decay of
+    inputs that were off are put off until the input is used, or all are needed, and then applied in closed form
+    (:mod:`cl_sparse.synapses.lazy_rows`). All other parameters are updated by torch's fused kernel. State dicts are
+    those of ``torch.optim.SGD``, and can be exchanged with it.
+
+    A parameter without gradient is not updated at all, as in torch. To hand the model to another optimizer, call
+    :meth:`release` first.
+
+    Args:
+        params: parameters or parameter groups.
+        lr: learning rate.
+        momentum: momentum.
+        weight_decay: L2 penalty.
+        nesterov: Nesterov's momentum.
+
+    Raises:
+        ValueError: as ``torch.optim.SGD``.
+    """
+
+    def __init__(
+        self, params: Any, lr: float, *, momentum: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False
+    ) -> None:
+        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True)
+        self._claim()
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Take one step."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self._claim()
+        lazily: list[tuple[Tensor, Tensor]] = []
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                if group["momentum"] and self.state[parameter].get("momentum_buffer") is None:
+                    self.state[parameter]["momentum_buffer"] = zero_momentum(parameter)
+                if isinstance(parameter, InputMajorWeight) and isinstance(parameter.lazy_rows, WeightRows):
+                    rows = self._rows(parameter, group)
+                    if parameter.grad.is_sparse:
+                        _step(rows, parameter.grad)
+                        lazily.append((parameter, parameter.grad))
+                        parameter.grad = None
+                    else:
+                        rows.catch_up()
+        super().step()
+        for parameter, grad in lazily:
+            parameter.grad = grad
+        return loss
+
+    def flush(self) -> None:
+        """Bring all weights up to date."""
+        for parameter in self._lazy_parameters():
+            if parameter.lazy_rows is not None:
+                parameter.lazy_rows.catch_up()
+
+    def release(self) -> None:
+        """Bring all weights up to date, and let their layers give dense gradients again."""
+        self.flush()
+        for parameter in self._lazy_parameters():
+            parameter.lazy_rows = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state, as of ``torch.optim.SGD``, with all weights and momenta up to date."""
+        self.flush()
+        packed = super().state_dict()
+        # In torch's memory layout: its fused kernel trusts the momentum to lie in memory like the weight.
+        packed["state"] = {
+            number: {name: value.contiguous() if torch.is_tensor(value) else value for name, value in state.items()}
+            for number, state in packed["state"].items()
+        }
+        return packed
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a state of this class or of ``torch.optim.SGD``."""
+        self.flush()
+        super().load_state_dict(state_dict)
+        for group in self.param_groups:
+            group["fused"], group["foreach"] = True, None
+        for parameter, state in self.state.items():
+            momentum = state.get("momentum_buffer")
+            if momentum is not None and momentum.stride() != parameter.stride():
+                state["momentum_buffer"] = zero_momentum(parameter).copy_(momentum)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a parameter group."""
+        super().add_param_group(param_group)
+        self._claim()
+
+    def _lazy_parameters(self) -> list[InputMajorWeight]:
+        parameters = (parameter for group in self.param_groups for parameter in group["params"])
+        return [p for p in parameters if isinstance(p, InputMajorWeight)]
+
+    def _claim(self) -> None:
+        """Ask for sparse gradients of the weights that can be updated lazily."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if isinstance(parameter, InputMajorWeight) and parameter.lazy_rows is None and fast(parameter):
+                    parameter.lazy_rows = WeightRows(parameter, None, _rule(group))
+
+    def _rows(self, parameter: InputMajorWeight, group: dict[str, Any]) -> WeightRows:
+        """Return the parameter's rows, for the group's present numbers and the present momentum."""
+        rule = _rule(group)
+        # Without momentum torch leaves an earlier buffer as it is.
+        momentum = self.state[parameter]["momentum_buffer"] if rule.momentum else None
+        rows = parameter.lazy_rows
+        if not isinstance(rows, WeightRows) or rows.rule != rule or rows.momentum is not momentum:
+            if rows is not None:
+                rows.catch_up()
+            rows = parameter.lazy_rows = WeightRows(parameter, momentum, rule)
+        return rows
+
+
+def _rule(group: dict[str, Any]) -> StepRule:
+    return StepRule(float(group["lr"]), group["momentum"], group["weight_decay"], group["nesterov"])
+
+
+def _step(rows: WeightRows, grad: Tensor) -> None:
+    # Repeated entries add up in the update as they would in the gradient: it need not be coalesced.
+    if grad.sparse_dim() == 1:
+        rows.step_units(grad._indices()[0], grad._values())
+    else:
+        rows.step_entries(grad._indices()[0], grad._indices()[1], grad._values())
