@@ -102,8 +102,9 @@ def streamed(layout: Layout, values: Tensor, bias: Tensor, x: Tensor, ids: Tenso
         parts = kernels.use_torch_threads()
         found = array(bias), array(factor), on.numpy(), winning.numpy()
         if ids is None and len(x) * len(bias) <= STREAM_FROM:
-            y = along_batch(layout, values, x.t(), to_majors=True).t() + bias
-            select.winners_of_dense(parts, array(y), *found[1:])
+            y = bias.detach()[:, None].repeat(1, len(x))
+            kernels.gather(parts, *arrays(layout), array(values), array(x.t()), y.numpy())
+            select.winners_of_dense(parts, array(y.t()), *found[1:])
         elif ids is None:
             select.winners_by_units(parts, array(x.t()), *arrays(layout), array(values), *found)
         else:

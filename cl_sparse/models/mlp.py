@@ -8,6 +8,7 @@ from torch import nn
 from cl_sparse.models.base import FeatureClassifier
 from cl_sparse.models.blocks import Sparsity, linear_block
 from cl_sparse.models.heads import HeadFactory
+from cl_sparse.models.sparse_path import Weights, sparse_block, take_winners
 from cl_sparse.models.winner_path import Compute, compute_winners, uses_winners
 
 
@@ -31,9 +32,12 @@ class SimpleMLP(FeatureClassifier):
         compute: "reference" for k-winners as masks over dense layers, "winners" for layers that compute only what wins,
             "auto" for the faster of the two; printing the model shows which it is. The results are the same up to
             rounding and, with dropout, up to the random numbers.
+        weights: "masked" for sparse weights as a mask over dense ones, "sparse" for layers that hold the live ones only
+            and, with k-winners, compute only what wins; ``compute`` then does not matter.
 
     Raises:
-        ValueError: ``compute`` is "winners" and the net has no k-winners, or sparse weights.
+        ValueError: ``compute`` is "winners" and the net has no k-winners, or masked weights; or ``weights`` is "sparse"
+            and the net is dense.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class SimpleMLP(FeatureClassifier):
         weight_sparsity_fc: float = 1.0,
         dropout: float = 0.0,
         compute: Compute = "auto",
+        weights: Weights = "masked",
     ) -> None:
         sparsity = Sparsity(
             sparsify=sparsify,
@@ -64,10 +69,18 @@ class SimpleMLP(FeatureClassifier):
         )
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
         width = math.prod(input_shape)
+        sparse = weights == "sparse"
+        if sparse and not sparsity.masks_weights:
+            raise ValueError("weights: sparse needs sparsify, and weight_sparsity_fc below 1: choose masked")
         for number in range(1, hidden_layers + 1):
-            layers.update(linear_block(number, width, hidden_units, sparsity, dropout))
+            if sparse:
+                layers.update(sparse_block(number, width, hidden_units, sparsity, dropout, first=number == 1))
+            else:
+                layers.update(linear_block(number, width, hidden_units, sparsity, dropout))
             width = hidden_units
         features, classifier = nn.Sequential(layers), head(width)
-        if uses_winners(features, compute):
+        if sparse and sparsity.uses_kwinners and hidden_layers:
+            take_winners(classifier)
+        elif not sparse and uses_winners(features, compute):
             compute_winners(features, classifier)
         super().__init__(features, classifier)
