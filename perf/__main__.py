@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from cl_sparse import provenance
-from perf import data_path
+from perf import data_path, winners
 
-CASES: dict[str, Callable[[int], list[dict[str, object]]]] = {"data_path": data_path.run}
+CASES: dict[str, Callable[[int], list[dict[str, object]]]] = {"data_path": data_path.run, "winners": winners.run}
 
 
 def main() -> None:
