@@ -100,11 +100,12 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def selection(width: int) -> dict[str, float]:
     """Return the least seconds to select 20 winners from (128, width) pre-activations, here and by torch.topk."""
-    from cl_sparse.layers import sparse_kernels, sparse_select
+    from cl_sparse.layers import sparse_select
+    from cl_sparse.layers.threads import use_torch_threads
 
     y, ones = torch.randn(BATCH, width), np.ones(width, np.float32)
     ids, values = np.empty((BATCH, WINNERS), np.int64), np.empty((BATCH, WINNERS), np.float32)
-    parts = sparse_kernels.use_torch_threads()
+    parts = use_torch_threads()
     ours = [_seconds(lambda: sparse_select.winners_of_dense(parts, y.numpy(), ones, ids, values)) for _ in range(9)]
     return {"ours": min(ours[1:]), "topk": min(_seconds(lambda: y.topk(WINNERS, dim=1)) for _ in range(5))}
 

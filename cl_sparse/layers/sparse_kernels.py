@@ -15,23 +15,12 @@ threads there are. Importing this module costs a second, the first call of a loo
 from typing import Any
 
 import numpy as np
-import torch
-from numba import config, njit, prange, set_num_threads
+from numba import njit, prange
 
 Array = np.ndarray[Any, Any]
 
 # Sums may be reordered for vector units; NaN and infinity keep their meaning.
 FAST = {"contract", "reassoc", "nsz"}
-
-
-def use_torch_threads() -> int:
-    """Let the loops run on as many threads as torch does, and return how many."""
-    threads = torch.get_num_threads()
-    set_num_threads(min(threads, vars(config)["NUMBA_NUM_THREADS"]))
-    if torch.get_num_threads() != threads:
-        # Numba and torch share one OpenMP pool; on starting, Numba sets its size to the number of cores.
-        torch.set_num_threads(threads)
-    return min(threads, int(vars(config)["NUMBA_NUM_THREADS"]))
 
 
 @njit(nogil=True, cache=True)

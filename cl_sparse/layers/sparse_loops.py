@@ -7,6 +7,7 @@ from torch import Tensor
 from cl_sparse.layers import sparse_kernels as kernels
 from cl_sparse.layers.sparse_kernels import Array
 from cl_sparse.layers.sparse_product import FEW_ON, Layout
+from cl_sparse.layers.threads import use_torch_threads
 
 On = tuple[Tensor, Tensor]
 
@@ -25,7 +26,7 @@ def nonzeros(x: Tensor, method: str = "auto") -> On | None:
         return None
     dense = array(x)
     counts = np.zeros(dense.shape[0], np.int64)
-    kernels.use_torch_threads()
+    use_torch_threads()
     kernels.count_nonzero(dense, counts)
     if method != "active" and counts.sum() > FEW_ON * dense.size:
         return None
@@ -38,7 +39,7 @@ def nonzeros(x: Tensor, method: str = "auto") -> On | None:
 def scatter(layout: Layout, values: Tensor, on: Tensor, coefs: Tensor) -> Tensor:
     """Return (B, minors): the values of the active majors' synapses, times the coefficients, summed at their ends."""
     out = values.new_zeros(on.shape[0], layout.shape[1])
-    kernels.use_torch_threads()
+    use_torch_threads()
     kernels.scatter(array(on), array(coefs), *arrays(layout), array(values), out.numpy())
     return out
 
@@ -47,14 +48,14 @@ def along_batch(layout: Layout, values: Tensor, x: Tensor, to_majors: bool) -> T
     """Return W·x (majors, B) for x (minors, B), or Wᵀ·x (minors, B) for x (majors, B), whatever is zero."""
     out = values.new_zeros(layout.shape[0 if to_majors else 1], x.shape[1])
     loop = kernels.gather if to_majors else kernels.spread
-    loop(kernels.use_torch_threads(), *arrays(layout), array(values), array(x), out.numpy())
+    loop(use_torch_threads(), *arrays(layout), array(values), array(x), out.numpy())
     return out
 
 
 def sampled(layout: Layout, majors: Tensor, minors: Tensor) -> Tensor:
     """Return (nnz,) the products of majors (majors, B) and minors (minors, B) at the live places."""
     out = majors.new_empty(layout.wiring.minors.shape)
-    kernels.sample(kernels.use_torch_threads(), *arrays(layout), array(majors), array(minors), out.numpy())
+    kernels.sample(use_torch_threads(), *arrays(layout), array(majors), array(minors), out.numpy())
     return out
 
 
@@ -76,7 +77,7 @@ def outer(
     other_ids, other_coefs = minors_on or nothing
     others = (array(dense), array(other_ids), array(other_coefs))
     of_values, of_coefs = torch.zeros_like(values), torch.zeros_like(coefs)
-    parts = kernels.use_torch_threads()
+    parts = use_torch_threads()
     kernels.outer(
         parts, array(ids), array(coefs), others, *arrays(layout), array(values), of_values.numpy(), of_coefs.numpy()
     )
@@ -99,7 +100,7 @@ def streamed(layout: Layout, values: Tensor, bias: Tensor, x: Tensor, ids: Tenso
 
     on, winning = torch.empty(len(x), k, dtype=torch.long), x.new_empty(len(x), k)
     if k and len(x):
-        parts = kernels.use_torch_threads()
+        parts = use_torch_threads()
         found = array(bias), array(factor), on.numpy(), winning.numpy()
         if ids is None and len(x) * len(bias) <= STREAM_FROM:
             y = bias.detach()[:, None].repeat(1, len(x))
