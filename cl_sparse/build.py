@@ -61,7 +61,7 @@ def _build_net(config: ExperimentConfig, benchmark: Benchmark, seed: int) -> nn.
     names = SHARED + (CNN_ONLY if config.cnn else ())
     keywords = {name: getattr(config, name) for name in names}
     if not config.cnn:
-        keywords["compute"] = _compute(config)
+        keywords |= {"compute": _compute(config), "weights": config.weights}
     build = SimpleCNN if config.cnn else SimpleMLP
     try:
         return build(benchmark.input_shape, head_factory(config, benchmark), **keywords)

@@ -109,6 +109,10 @@ class ExperimentConfig(BaseModel):
     weight_sparsity_conv: float = Field(
         1.0, gt=0, le=1, description="Share of non-zero weights in a convolution; 1: dense (sparsify)."
     )
+    weights: Literal["masked", "sparse"] = Field(
+        "masked",
+        description="How an MLP stores sparse weights: masked, as zeros in dense layers; sparse, the live ones alone.",
+    )
     compute: Literal["auto", "reference", "winners"] = Field(
         "auto",
         description="How an MLP computes k-winners: reference, as masks over dense layers; winners, nothing but what "

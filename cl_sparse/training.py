@@ -145,7 +145,7 @@ class Run:
             "overlap_chance": {name: both[1] for name, both in overlaps.items()},
             "parameters": total_parameters(model),
             "live_synapses": live_synapses(model),
-            "synapse_positions": sum(found.parameter.numel() for found in connections(model)),
+            "synapse_positions": sum(found.positions for found in connections(model)),
             "strategy": config.effective_strategy,
             "budget": self.strategy.budget,
             "scenario": benchmark.scenario,

@@ -10,9 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from cl_sparse import provenance
-from perf import data_path, winners
+from perf import data_path, sparse_linear, width, winners
 
-CASES: dict[str, Callable[[int], list[dict[str, object]]]] = {"data_path": data_path.run, "winners": winners.run}
+CASES: dict[str, Callable[[int], list[dict[str, object]]]] = {
+    "data_path": data_path.run,
+    "winners": winners.run,
+    "sparse_linear": sparse_linear.run,
+    "width": width.run,
+}
 
 
 def main() -> None:

@@ -1,10 +1,11 @@
-"""What a network is made of: k-winners and sparse weights, under nupic.torch's names; layers that compute what wins."""
+"""What a network is made of: k-winners and sparse weights, under nupic.torch's names; layers that do no idle work."""
 
 from cl_sparse.layers.active_linear import ActiveLinear
 from cl_sparse.layers.boosting import update_boost_strength
 from cl_sparse.layers.functional import kwinners, kwinners2d
 from cl_sparse.layers.k_winners import KWinners, KWinnersBase
 from cl_sparse.layers.k_winners2d import KWinners2d
+from cl_sparse.layers.sparse_linear import SparseLinear
 from cl_sparse.layers.sparse_weights import (
     SparseWeights,
     SparseWeights2d,
@@ -23,6 +24,7 @@ __all__ = [
     "KWinners2d",
     "KWinnersBase",
     "PreActivations",
+    "SparseLinear",
     "SparseWeights",
     "SparseWeights2d",
     "SparseWeightsBase",

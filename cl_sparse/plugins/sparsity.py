@@ -93,7 +93,7 @@ class SparsityProbe(Plugin):
                 "perc_on_std": float(percent.std()),
                 "active_share": {name: float(share.mean()) for name, share in shares.items()},
                 "duty_entropy": {name: duty_cycle_entropy(share) for name, share in shares.items()},
-                "density": {c.layer: _nonzero_share(c.parameter) for c in connections(strategy.model)},
+                "density": {c.layer: _nonzero(c.parameter) / c.positions for c in connections(strategy.model)},
             }
         )
 
@@ -142,5 +142,5 @@ class SparsityProbe(Plugin):
         return torch.stack([blank if use is None else use for use in self.use[name]]).numpy()
 
 
-def _nonzero_share(weight: Tensor) -> float:
-    return float(torch.count_nonzero(weight)) / weight.numel()
+def _nonzero(weight: Tensor) -> int:
+    return int(torch.count_nonzero(weight))
