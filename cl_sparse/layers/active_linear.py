@@ -146,8 +146,7 @@ def winners_product(values: Tensor, weight: Tensor, bias: Tensor | None, indices
     out = values.new_empty(len(indices), weight.shape[0])
     on = array(indices) >= 0
     ends = np.concatenate([[0], on.sum(1).cumsum()])
-    inputs, level = array(indices)[on], array(out).dtype.type(0)
-    kernels.product(ends, inputs, array(values)[on], level, rows(weight), bias_array(bias, out), array(out))
+    kernels.product(ends, array(indices)[on], array(values)[on], rows(weight), bias_array(bias, out), array(out))
     return out
 
 

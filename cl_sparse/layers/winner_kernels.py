@@ -12,9 +12,11 @@ import numpy as np
 from numba import njit, prange
 
 from cl_sparse.layers.threads import use_torch_threads
+from cl_sparse.layers.vector_tile import TILE_BYTES, add_rows
 
 __all__ = [
     "Array",
+    "background_product",
     "compress",
     "entries",
     "group",
@@ -27,7 +29,7 @@ __all__ = [
 
 Array = np.ndarray[Any, Any]
 
-_UNITS = 256  # units per block: a block's part of the weights of a few hundred inputs stays in the second-level cache
+_INPUTS = 64  # inputs taken together: a tile of their weights fits the first-level cache
 _SCAN = 64  # units that are looked at together in a search for winners
 
 
@@ -49,42 +51,61 @@ def compress(x: Array, level: Any, ends: Array, columns: Array, values: Array) -
 
 
 @njit(cache=True, parallel=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def product(ends: Array, columns: Array, values: Array, level: Any, weight: Array, bias: Array, out: Array) -> None:
-    """out (B, n) = bias + x·weight for an x that is ``level`` but for the entries, which are added to it."""
+def background_product(
+    ends: Array, columns: Array, values: Array, level: Any, weight: Array, bias: Array, out: Array
+) -> None:
+    """out (B, n) = bias + x·weight for an x that is ``level`` but for the entries, which are added to it.
+
+    The columns of each sample are in ascending order.
+    """
     n_in, n = weight.shape
     b = out.shape[0]
-    for block in prange((n + _UNITS - 1) // _UNITS):
-        first = block * _UNITS
-        last = min(n, first + _UNITS)
-        width = last - first
-        base = bias[first:last].copy()
-        if level != 0:
-            total = np.zeros(width, weight.dtype)
-            for i in range(n_in):
-                row = weight[i, first:last]
-                for j in range(width):
-                    total[j] += row[j]
-            for j in range(width):
-                base[j] += level * total[j]
+    tile = TILE_BYTES // weight.itemsize
+    for block in prange((n + tile - 1) // tile):
+        first = block * tile
+        last = min(n, first + tile)
+        base = np.zeros(last - first, weight.dtype)
+        for i in range(n_in):
+            row = weight[i, first:last]
+            for j in range(row.size):
+                base[j] += row[j]
+        for j in range(base.size):
+            base[j] = level * base[j] + bias[first + j]
+        if last - first == tile:
+            source, target, column = weight, out, first
+        else:
+            # The last columns are too few for a tile: they are computed in copies that are wide enough.
+            source, target, column = np.zeros((n_in, tile), weight.dtype), np.zeros((b, tile), weight.dtype), 0
+            source[:, : last - first] = weight[:, first:last]
         for s in range(b):
-            into = out[s, first:last]
-            for j in range(width):
-                into[j] = base[j]
-            at, end = ends[s], ends[s + 1]
-            while at + 4 <= end:
-                c0, c1, c2, c3 = columns[at], columns[at + 1], columns[at + 2], columns[at + 3]
-                v0, v1, v2, v3 = values[at], values[at + 1], values[at + 2], values[at + 3]
-                w0, w1 = weight[c0, first:last], weight[c1, first:last]
-                w2, w3 = weight[c2, first:last], weight[c3, first:last]
-                for j in range(width):
-                    into[j] += v0 * w0[j] + v1 * w1[j] + v2 * w2[j] + v3 * w3[j]
-                at += 4
-            while at < end:
-                v0 = values[at]
-                w0 = weight[columns[at], first:last]
-                for j in range(width):
-                    into[j] += v0 * w0[j]
-                at += 1
+            target[s, column : column + last - first] = base
+        place = ends[:b].copy()
+        # All samples meet the same few inputs in turn, so that a tile of their weights stays in the first-level cache.
+        for limit in range(_INPUTS, n_in + _INPUTS, _INPUTS):
+            for s in range(b):
+                at = place[s]
+                end = at
+                while end < ends[s + 1] and columns[end] < limit:
+                    end += 1
+                add_rows(source, column, columns, values, at, end, target, s * target.shape[1] + column)
+                place[s] = end
+        if last - first < tile:
+            out[:, first:last] = target[:, : last - first]
+
+
+@njit(cache=True, parallel=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def product(ends: Array, columns: Array, values: Array, weight: Array, bias: Array, out: Array) -> None:
+    """out (B, n) = bias + x·weight for an x that is 0 but for few entries."""
+    n = weight.shape[1]
+    tile = TILE_BYTES // weight.itemsize
+    whole = n // tile * tile
+    for s in prange(out.shape[0]):
+        out[s] = bias
+        for first in range(0, whole, tile):
+            add_rows(weight, first, columns, values, ends[s], ends[s + 1], out, s * n + first)
+        for e in range(ends[s], ends[s + 1]):
+            for j in range(whole, n):
+                out[s, j] += values[e] * weight[columns[e], j]
 
 
 @njit(cache=True, parallel=True, nogil=True, error_model="numpy")

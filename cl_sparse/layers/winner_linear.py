@@ -169,7 +169,7 @@ def _dense_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     values = np.empty(entries + 1, array(x).dtype)
     kernels.use_torch_threads()
     kernels.compress(array(x), level, ends, columns, values)
-    kernels.product(ends, columns, values, level, rows(weight), bias_array(bias, out), array(out))
+    kernels.background_product(ends, columns, values, level, rows(weight), bias_array(bias, out), array(out))
     return out
 
 

@@ -12,8 +12,8 @@ Compute = Literal["auto", "reference", "winners"]
 
 # Up to this share of winners computing only what wins is faster, for layers at least this wide. Measured on a CPU with
 # `python -m perf winners`.
-MOST_WINNERS = 0.02
-FEWEST_UNITS = 1000
+MOST_WINNERS = 0.05
+FEWEST_UNITS = 256
 
 
 def uses_winners(features: nn.Sequential, compute: Compute) -> bool:
