@@ -1,16 +1,17 @@
-"""`python -m perf [CASE …]`: run the cases, print their ratios, write them as JSON."""
+"""`python -m perf [CASE …]`: run the cases, print their ratios, write them as JSON and as a document."""
 
 import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
 from cl_sparse import provenance
-from perf import data_path, sparse_linear, width, winners
+from perf import data_path, document, sparse_linear, width, winners
 
 CASES: dict[str, Callable[[int], list[dict[str, object]]]] = {
     "data_path": data_path.run,
@@ -26,26 +27,30 @@ def main() -> None:
     parser.add_argument("case", nargs="*", choices=[*CASES, []], help="cases to run; default: all")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds; every contender runs once in each")
     parser.add_argument("--json", type=Path, default=Path("results/perf.json"), help="where the figures go")
+    parser.add_argument("--document", type=Path, help="Markdown file to write them to as well")
     arguments = parser.parse_args()
-    device = torch.device("cpu")
-    figures: dict[str, object] = {
-        "machine": provenance.machine(device),
+    figures: dict[str, Any] = {
+        "machine": provenance.machine(torch.device("cpu")),
         "versions": provenance.versions(),
         "threads": torch.get_num_threads(),
         "rounds": arguments.rounds,
         "git_commit": provenance.git_commit(),
+        "cases": {},
     }
-    console = Console()
-    for name in arguments.case or CASES:
-        rows = CASES[name](arguments.rounds)
-        figures[name] = rows
-        table = Table(*rows[0], title=f"{name}: medians of {arguments.rounds} interleaved rounds")
-        for row in rows:
-            table.add_row(*map(str, row.values()))
-        console.print(table)
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
-    console.print(f"written to {arguments.json}")
+    for name in arguments.case or CASES:
+        figures["cases"][name] = CASES[name](arguments.rounds)
+        _print(name, figures["cases"][name], arguments.rounds)
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+        if arguments.document is not None:
+            document.write(figures, arguments.json, arguments.document)
+
+
+def _print(name: str, rows: list[dict[str, object]], rounds: int) -> None:
+    table = Table(*rows[0], title=f"{name}: medians of {rounds} interleaved rounds")
+    for row in rows:
+        table.add_row(*map(str, row.values()))
+    Console().print(table)
 
 
 if __name__ == "__main__":
