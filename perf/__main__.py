@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from cl_sparse import provenance
-from perf import data_path, document, sparse_linear, width, winners
+from perf import crossover, data_path, document, sparse_linear, width, winners
 
 CASES: dict[str, Callable[[int], list[dict[str, object]]]] = {
     "data_path": data_path.run,
     "winners": winners.run,
+    "crossover": crossover.run,
     "sparse_linear": sparse_linear.run,
     "width": width.run,
 }

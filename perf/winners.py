@@ -18,7 +18,7 @@ FOREGROUND = 0.19  # share of pixels that are not background, as in MNIST
 DROPOUT = 0.5
 WIDTH, WINNERS = 4000, 4
 STEPS = 5  # per round
-SGD = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-4}
+SGD: dict[str, Any] = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-4}
 
 
 def batches() -> list[tuple[Tensor, Tensor]]:
@@ -75,7 +75,7 @@ def contenders(layers: int) -> dict[str, Callable[[], None]]:
         "dense ReLU, fused SGD": (peers.net(widths, None, DROPOUT), torch.optim.SGD, {"fused": True}),
         "winners": (ours(layers, "winners"), LazySGD, {}),
     }
-    return {name: steps_of(net, make(net.parameters(), **{**SGD, **more})) for name, (net, make, more) in nets.items()}
+    return {name: steps_of(net, make(net.parameters(), **SGD, **more)) for name, (net, make, more) in nets.items()}
 
 
 def floor(layers: int, multiply_adds: float, bytes_per_second: float) -> float:
@@ -101,7 +101,7 @@ def run(rounds: int = 5) -> list[dict[str, object]]:
         least = floor(layers, multiply_adds, bytes_per_second)
         rows += [
             {
-                "case": f"step of 784-{'-'.join(['4000'] * layers)}-10, batch 128, {WINNERS} winners",
+                "case": f"784-{'-'.join([str(WIDTH)] * layers)}-10, {WINNERS} winners",
                 "contender": name,
                 "ms": round(1e3 * timing.median / STEPS, 2),
                 "best ms": round(1e3 * min(timing.seconds) / STEPS, 2),

@@ -61,6 +61,15 @@ def background_product(
     n_in, n = weight.shape
     b = out.shape[0]
     tile = TILE_BYTES // weight.itemsize
+    parts = (n_in + _INPUTS - 1) // _INPUTS
+    bounds = np.empty((parts + 1, b), np.int64)
+    for s in range(b):
+        at = ends[s]
+        for part in range(parts):
+            bounds[part, s] = at
+            while at < ends[s + 1] and columns[at] < (part + 1) * _INPUTS:
+                at += 1
+        bounds[parts, s] = at
     for block in prange((n + tile - 1) // tile):
         first = block * tile
         last = min(n, first + tile)
@@ -79,16 +88,11 @@ def background_product(
             source[:, : last - first] = weight[:, first:last]
         for s in range(b):
             target[s, column : column + last - first] = base
-        place = ends[:b].copy()
         # All samples meet the same few inputs in turn, so that a tile of their weights stays in the first-level cache.
-        for limit in range(_INPUTS, n_in + _INPUTS, _INPUTS):
+        for part in range(parts):
             for s in range(b):
-                at = place[s]
-                end = at
-                while end < ends[s + 1] and columns[end] < limit:
-                    end += 1
+                at, end = bounds[part, s], bounds[part + 1, s]
                 add_rows(source, column, columns, values, at, end, target, s * target.shape[1] + column)
-                place[s] = end
         if last - first < tile:
             out[:, first:last] = target[:, : last - first]
 

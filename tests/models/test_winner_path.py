@@ -89,11 +89,11 @@ def test_dropout_acts_on_winners():
 @pytest.mark.parametrize(
     ("settings", "fast"),
     [
-        ({"hidden_units": 1000, "percent_on_fc": 0.01}, True),
-        ({"hidden_units": 1000, "percent_on_fc": 0.3}, False),
+        ({"hidden_units": 2000, "percent_on_fc": 0.01}, True),
+        ({"hidden_units": 2000, "percent_on_fc": 0.3}, False),
         ({"hidden_units": 60, "percent_on_fc": 0.05}, False),
-        ({"hidden_units": 1000, "percent_on_fc": 0.01, "weight_sparsity_fc": 0.1}, False),
-        ({"hidden_units": 1000, "sparsify": False}, False),
+        ({"hidden_units": 2000, "percent_on_fc": 0.01, "weight_sparsity_fc": 0.1}, False),
+        ({"hidden_units": 2000, "sparsify": False}, False),
         ({"hidden_layers": 0}, False),
     ],
 )
@@ -118,7 +118,7 @@ def test_config_and_optimizer_choose_the_way():
     benchmark = small_benchmark(config)
     model = build.build_model(config, benchmark, 0)
     assert isinstance(build.build_optimizer(config, model), LazySGD)
-    wide = {"sparsify": True, "percent_on_fc": 0.01, "hidden_units": 1000}
+    wide = {"sparsify": True, "percent_on_fc": 0.01, "hidden_units": 2000}
     for changes, fast in (({}, True), ({"optimizer": "adam"}, False), ({"compute": "reference"}, False)):
         config = small_config(**wide, **changes)
         model = build.build_model(config, benchmark, 0)
@@ -128,7 +128,7 @@ def test_config_and_optimizer_choose_the_way():
 
 def test_methods_that_look_at_weights_get_dense_ones(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("cl_sparse.plugins.Replay.looks_at_weights", True)
-    wide = {"sparsify": True, "percent_on_fc": 0.01, "hidden_units": 1000, "strategy": "replay"}
+    wide = {"sparsify": True, "percent_on_fc": 0.01, "hidden_units": 2000, "strategy": "replay"}
     config = small_config(**wide)
     benchmark = small_benchmark(config)
     assert "WinnerLinear" not in repr(build.build_model(config, benchmark, 0))
