@@ -185,3 +185,19 @@ def test_half_precision_takes_the_dense_way():
     dense, compact = (net.bfloat16() for net in both_nets([6, 20, 3], 4))
     x = torch.randn(4, 6).bfloat16()
     assert torch.equal(compact(x), dense(x))
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    before = torch.get_num_threads()
+    seen = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            torch.manual_seed(0)
+            _, compact = both_nets([30, 300, 300, 4], 5, torch.float32)
+            compact(inputs("background", 8, 30, 0).float()).square().sum().backward()
+            assert torch.get_num_threads() == threads
+            seen.append([parameter.grad for parameter in compact.parameters()])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
