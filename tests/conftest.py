@@ -3,9 +3,12 @@
 import cl_sparse.compat
 
 # isort: split
+import os
+
 import matplotlib as mpl
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from benchmarks.base import Benchmark
 from cl_sparse import build
@@ -13,6 +16,11 @@ from cl_sparse.config import ExperimentConfig, build_config
 from cl_sparse.training import Observer, Run
 
 mpl.use("Agg")
+# No timed checks: a busy machine is no failure. In CI the same examples every time.
+settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
+)
+settings.load_profile("suite")
 
 SMALL = {
     "benchmark": "SplitDigits",
