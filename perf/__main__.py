@@ -27,21 +27,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m perf", description=__doc__)
     parser.add_argument("case", nargs="*", choices=[*CASES, []], help="cases to run; default: all")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds; every contender runs once in each")
-    parser.add_argument("--json", type=Path, default=Path("results/perf.json"), help="where the figures go")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        default=Path("results/perf.json"),
+        help="where the figures go; those of other cases in it are kept",
+    )
     parser.add_argument("--document", type=Path, help="Markdown file to write them to as well")
     arguments = parser.parse_args()
-    figures: dict[str, Any] = {
-        "machine": provenance.machine(torch.device("cpu")),
-        "versions": provenance.versions(),
-        "threads": torch.get_num_threads(),
-        "rounds": arguments.rounds,
-        "git_commit": provenance.git_commit(),
-        "cases": {},
-    }
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    figures: dict[str, Any] = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
     for name in arguments.case or CASES:
-        figures["cases"][name] = CASES[name](arguments.rounds)
-        _print(name, figures["cases"][name], arguments.rounds)
+        rows = CASES[name](arguments.rounds)
+        _print(name, rows, arguments.rounds)
+        figures[name] = {
+            "machine": provenance.machine(torch.device("cpu")),
+            "versions": provenance.versions(),
+            "threads": torch.get_num_threads(),
+            "rounds": arguments.rounds,
+            "git_commit": provenance.git_commit(),
+            "rows": rows,
+        }
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
         if arguments.document is not None:
             document.write(figures, arguments.json, arguments.document)
