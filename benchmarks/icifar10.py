@@ -1,8 +1,5 @@
 """iCIFAR10: two classes of CIFAR-10 per task."""
 
-from typing import Unpack
-
-from benchmarks.base import DataOptions
 from benchmarks.split_dataset import SplitDataset
 
 
@@ -12,19 +9,4 @@ class iCIFAR10(SplitDataset):
     ``<data root>/cifar10/{train,test}/<class>/``; the result records which.
     """
 
-    def __init__(
-        self,
-        n_tasks: int = 5,
-        scenario: str = "task",
-        *,
-        dataset: str = "cifar10",
-        class_order: str = "natural",
-        **options: Unpack[DataOptions],
-    ) -> None:
-        super().__init__(
-            n_tasks,
-            scenario,
-            dataset=dataset,
-            class_order=class_order,
-            **options,
-        )
+    usual_dataset = "cifar10"

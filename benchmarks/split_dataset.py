@@ -1,6 +1,6 @@
 """Split streams of any data set, your own arrays and image folders included."""
 
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 from benchmarks.base import SCENARIOS, Benchmark, DataOptions, prepare
 from benchmarks.splits import split_classes
@@ -17,25 +17,35 @@ class SplitDataset(Benchmark):
     - "class": labels are the original classes, one head for all classes, the task is unknown at test.
 
     Args:
-        n_tasks: must divide the number of classes; "task" and "domain" need two classes per task.
-        dataset: a data set's name, for example "npz:embeddings.npz" or "image_folder:birds".
+        n_tasks: must divide the number of classes; "task" and "domain" need two classes per task. None: the class's
+            ``usual_tasks``.
         scenario: "task", "domain" or "class".
+        dataset: a data set's name, for example "npz:embeddings.npz" or "image_folder:birds". None: the class's
+            ``usual_dataset``; ``SplitDataset`` itself has none.
         class_order: "natural", or "random" drawn with ``seed``.
         options: what all benchmarks share, see ``DataOptions``.
 
     Raises:
         UserError: see ``cl_sparse.data.load_data``; a number of tasks that does not fit; unknown scenario or order.
+        TypeError: no data set.
     """
+
+    usual_dataset: ClassVar[str | None] = None
+    usual_tasks: ClassVar[int] = 5
 
     def __init__(
         self,
-        n_tasks: int = 5,
+        n_tasks: int | None = None,
         scenario: str = "task",
         *,
-        dataset: str,
+        dataset: str | None = None,
         class_order: str = "natural",
         **options: Unpack[DataOptions],
     ) -> None:
+        n_tasks = self.usual_tasks if n_tasks is None else n_tasks
+        dataset = self.usual_dataset if dataset is None else dataset
+        if dataset is None:
+            raise TypeError(f"{type(self).__name__} needs a dataset")
         name = f"split_{dataset}"
         data = prepare(name, dataset, scenario, SCENARIOS, n_tasks, options)
         classes = split_classes(

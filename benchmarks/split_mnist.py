@@ -1,8 +1,5 @@
 """Split MNIST: two digits per task."""
 
-from typing import Unpack
-
-from benchmarks.base import DataOptions
 from benchmarks.split_dataset import SplitDataset
 
 
@@ -13,19 +10,4 @@ class SplitMNIST(SplitDataset):
     (label 0)? In a random class order the two labels mean something else in every task.
     """
 
-    def __init__(
-        self,
-        n_tasks: int = 5,
-        scenario: str = "task",
-        *,
-        dataset: str = "mnist",
-        class_order: str = "natural",
-        **options: Unpack[DataOptions],
-    ) -> None:
-        super().__init__(
-            n_tasks,
-            scenario,
-            dataset=dataset,
-            class_order=class_order,
-            **options,
-        )
+    usual_dataset = "mnist"

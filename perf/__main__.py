@@ -11,14 +11,17 @@ from rich.console import Console
 from rich.table import Table
 
 from cl_sparse import provenance
-from perf import crossover, data_path, document, sparse_linear, width, winners
+from perf import axes, crossover, data_path, document, sparse_linear, winners
 
 CASES: dict[str, Callable[[int], list[dict[str, object]]]] = {
     "data_path": data_path.run,
     "winners": winners.run,
     "crossover": crossover.run,
     "sparse_linear": sparse_linear.run,
-    "width": width.run,
+    "loops": sparse_linear.loops,
+    "width": axes.width,
+    "density": axes.density,
+    "winner_share": axes.winner_share,
 }
 
 

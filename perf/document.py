@@ -1,9 +1,11 @@
-"""Writes docs/performance.md from measured figures."""
+"""Writes docs/performance.md and its pictures from measured figures."""
 
 from pathlib import Path
 from typing import Any
 
 from cl_sparse.report.table import markdown
+from perf import plots
+from perf.slower import where_dense_wins
 
 INTRODUCTION = """# Performance
 
@@ -14,9 +16,37 @@ round, so that a slow minute of the machine hits all alike.
 CASE = """
 ## {name}
 
+{about}
+
 {rounds} rounds, {threads} threads, {machine}, torch {torch}, commit {commit}.
 
-{table}"""
+{picture}{table}"""
+ABOUT = {
+    "data_path": "An epoch over 60,000 pictures through the learner, beside the same tensors in a bare PyTorch loop "
+    "and Avalanche's own loaders. The learner does what the runner makes it do; statistics are the runner's default.",
+    "winners": "A training step with dense weights, of which only the winners' part is computed (`compute: winners`). "
+    "The floor is the arithmetic at the peak of a large matrix product, or the bytes at the measured bandwidth.",
+    "crossover": "The same against width and share of winners, beside our own masks with fused SGD.",
+    "sparse_linear": '784-4000-4000-10 with 5 % winners and 5 % of the weights (`weights: sparse`: "streamed"). '
+    "Dense ReLU has fused SGD, the reference the default one. The floor as above, each synapse between active ends "
+    "once.",
+    "loops": "One 4000 × 4000 layer with sparse weights, forward and back: the kinds of loop that `SparseLinear` "
+    "chooses from, and `nn.Linear`.",
+    "width": "A training step and the process's peak memory against width, at 2.5 + 10 million live synapses and 20 "
+    "winners a layer; every net in a process of its own, the best of all rounds. Selection from a full array of "
+    "pre-activations is timed apart: the streamed layers never hold that array. The last row is one hidden layer of a "
+    "million units with 10 million live synapses.",
+    "density": "The same against the density of the weights, at 5 % winners.",
+    "winner_share": "The same against the share of winners, at 5 % of the weights.",
+}
+SLOWER = """
+## Where dense is faster
+
+Of the points above, those at which the sparse layers lose. `compute: auto` and `weights: masked`, the defaults, use
+them only where they won.
+
+{lines}
+"""
 
 
 def write(figures: dict[str, Any], json: Path, path: Path) -> None:
@@ -28,11 +58,17 @@ def write(figures: dict[str, Any], json: Path, path: Path) -> None:
         path: the Markdown file to write.
     """
     text = INTRODUCTION.format(json=json.as_posix())
-    for name, case in figures.items():
+    for name, about in ABOUT.items():
+        if name not in figures:
+            continue
+        case = figures[name]
+        picture = plots.draw(name, case["rows"], path.parent / "figures")
         heads = list(case["rows"][0])
         lines = [[str(value) for value in row.values()] for row in case["rows"]]
         text += CASE.format(
             name=name,
+            about=about,
+            picture="" if picture is None else f"![{name}]({picture.relative_to(path.parent).as_posix()})\n\n",
             rounds=case["rounds"],
             threads=case["threads"],
             machine=", ".join(f"{key} {value}" for key, value in case["machine"].items()),
@@ -40,4 +76,5 @@ def write(figures: dict[str, Any], json: Path, path: Path) -> None:
             commit=case["git_commit"],
             table=markdown(heads, lines, [i > 0 for i in range(len(heads))]),
         )
-    path.write_text(text)
+    slower = where_dense_wins(figures) or ["none"]
+    path.write_text(text + SLOWER.format(lines="\n".join(f"- {line}" for line in slower)))

@@ -95,8 +95,8 @@ def _read_split(files: list[list[Path]], mode: str, shape: tuple[int, ...]) -> t
             x[i] = image.reshape(*shape, channels)
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        for _ in pool.map(read, range(0, len(paths), _CHUNK)):
-            pass  # fetching the results raises what a job raised, the earliest file first
+        # Fetching the results raises what a job raised, the earliest file first.
+        list(pool.map(read, range(0, len(paths), _CHUNK)))
     labels = [label for label, of_class in enumerate(files) for label in repeat(label, len(of_class))]
     return torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(), torch.tensor(labels)
 

@@ -51,7 +51,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             if missing := [key for key in KEYS if key not in archive.files]:
                 raise UserError(f"{path}: lacks {', '.join(missing)}; it must hold {', '.join(KEYS)}")
             return {key: archive[key] for key in (*KEYS, "class_names") if key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         raise UserError(f"{path}: cannot be read as an .npz file ({' '.join(str(error).split())})") from error
 
 

@@ -60,6 +60,29 @@ def gather(parts: int, pointers: Array, minors: Array, values: Array, dense: Arr
             add_rows(minors[lo:hi], values[lo:hi], dense, out[major])
 
 
+@njit(nogil=True, cache=True, parallel=True)
+def gather_by_sample(
+    parts: int, pointers: Array, minors: Array, values: Array, bias: Array, dense: Array, out: Array
+) -> None:
+    """out[b, major] = bias[major] + sum of value · dense[minor, b]; dense (minors, B), out (B, majors).
+
+    A few majors at a time, so that their transposition stays in the cache.
+    """
+    batch = dense.shape[1]
+    for part in prange(parts):
+        first, last = share_of(pointers, part, parts)
+        block = np.empty((16, batch), dense.dtype)
+        for start in range(first, last, 16):
+            size = min(16, last - start)
+            for m in range(size):
+                lo, hi = pointers[start + m], pointers[start + m + 1]
+                block[m, :] = bias[start + m]
+                add_rows(minors[lo:hi], values[lo:hi], dense, block[m])
+            for b in range(batch):
+                for m in range(size):
+                    out[b, start + m] = block[m, b]
+
+
 @njit(nogil=True, cache=True, fastmath=FAST)
 def _spread(lo: int, hi: int, pointers: Array, minors: Array, values: Array, dense: Array, out: Array) -> None:
     for major in range(pointers.size - 1):

@@ -103,9 +103,9 @@ def streamed(layout: Layout, values: Tensor, bias: Tensor, x: Tensor, ids: Tenso
         parts = use_torch_threads()
         found = array(bias), array(factor), on.numpy(), winning.numpy()
         if ids is None and len(x) * len(bias) <= STREAM_FROM:
-            y = bias.detach()[:, None].repeat(1, len(x))
-            kernels.gather(parts, *arrays(layout), array(values), array(x.t()), y.numpy())
-            select.winners_of_dense(parts, array(y.t()), *found[1:])
+            y = x.new_empty(len(x), len(bias)).numpy()
+            kernels.gather_by_sample(parts, *arrays(layout), array(values), array(bias), array(x.t()), y)
+            select.winners_of_dense(parts, y, *found[1:])
         elif ids is None:
             select.winners_by_units(parts, array(x.t()), *arrays(layout), array(values), *found)
         else:

@@ -1,8 +1,7 @@
 """Stops a run whose loss is no longer a number."""
 
+import math
 from typing import Any
-
-import torch
 
 from cl_sparse.plugins.base import Plugin
 
@@ -16,10 +15,11 @@ class StopOnDivergence(Plugin):
 
     def before_backward(self, strategy: Any, **kwargs: Any) -> None:
         """Check the loss of the current mini-batch."""
-        if torch.isfinite(strategy.loss).all():
+        loss = strategy.loss.item()
+        if math.isfinite(loss):
             return
         clock = strategy.clock
         raise DivergedError(
-            f"the loss is {strategy.loss.item()} in task {strategy.experience.current_experience}, "
+            f"the loss is {loss} in task {strategy.experience.current_experience}, "
             f"epoch {clock.train_exp_epochs}, step {clock.train_epoch_iterations} (all counted from 0)"
         )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cl_sparse.layers import rezero_weights
+from cl_sparse.layers.sparse_weights import SparseWeightsBase
 from cl_sparse.plugins.base import Plugin
 
 
@@ -12,6 +12,16 @@ class RezeroWeights(Plugin):
     Without it momentum, weight decay or Adam fill the masked positions and the layer silently becomes dense.
     """
 
+    def __init__(self) -> None:
+        """Start with no layer known."""
+        super().__init__()
+        self._layers: list[SparseWeightsBase] = []
+
+    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        """Find the sparse layers: walking through a net takes longer than some nets' layers do."""
+        self._layers = [module for module in strategy.model.modules() if isinstance(module, SparseWeightsBase)]
+
     def after_update(self, strategy: Any, **kwargs: Any) -> None:
-        """Zero the masked weights of the whole model."""
-        rezero_weights(strategy.model)
+        """Zero the masked weights."""
+        for layer in self._layers:
+            layer.rezero_weights()

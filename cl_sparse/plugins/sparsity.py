@@ -14,11 +14,12 @@ from cl_sparse.synapses import connections
 
 
 def active_counts(output: Tensor | Winners) -> Tensor:
-    """Return how often each unit (a channel, for a conv layer) is above zero in a batch of activities, long (n,)."""
+    """Return how often each unit (a channel, for a conv layer) is above zero in a batch of activities, (n,)."""
     if isinstance(output, Winners):
         return output.on_counts()
     active = output > 0
-    return active.sum(dim=[d for d in range(active.dim()) if d != 1])
+    # int32, which no batch overflows: twice as fast as int64 (measured)
+    return active.sum(dim=[d for d in range(active.dim()) if d != 1], dtype=torch.int32)
 
 
 class SparsityProbe(Plugin):
@@ -37,8 +38,8 @@ class SparsityProbe(Plugin):
         self._tasks: Tensor | None = None
         self._counts: dict[str, Tensor] = {}
         self._places: dict[str, int] = {}
-        self._batch_shares: list[tuple[Tensor, int]] = []
-        self._batch_on = torch.zeros(())
+        self._batch_shares: list[tuple[Tensor | int, int]] = []
+        self._batch_on: Tensor | int = 0
         self._batch_size = 0
         self.layers = list(activation_layers(model))
         self.density_layers = [c.layer for c in connections(model)]
@@ -57,7 +58,7 @@ class SparsityProbe(Plugin):
             self._counts[name] += counts
             self._places[name] += places
         else:
-            self._counts[name], self._places[name] = counts, places
+            self._counts[name], self._places[name] = counts.long(), places
         if self._mode == "train":
             self._batch_on = self._batch_on + counts.sum()
             self._batch_size += output.numel()
@@ -70,8 +71,7 @@ class SparsityProbe(Plugin):
         """Count the training forward pass that follows."""
         if self.training:
             self._mode = "train"
-            self._batch_on = torch.zeros((), dtype=torch.long, device=strategy.device)
-            self._batch_size = 0
+            self._batch_on, self._batch_size = 0, 0
 
     def after_forward(self, strategy: Any, **kwargs: Any) -> None:
         """Stop counting, so that a method's own forward passes do not count."""
@@ -83,7 +83,7 @@ class SparsityProbe(Plugin):
         """Sum the epoch up."""
         if not self.training:
             return
-        percent = np.array([100.0 * on.item() / max(n, 1) for on, n in self._batch_shares])
+        percent = np.array([100.0 * int(on) / max(n, 1) for on, n in self._batch_shares])
         shares = {name: (self._counts[name].double() / self._places[name]).cpu().numpy() for name in self._counts}
         for name, counts in self._counts.items():
             self.on_idxs[name] = self.on_idxs.get(name, 0) + counts.cpu()

@@ -1,0 +1,84 @@
+"""Seconds and memory of one net's training step, in a process of its own, whose largest resident set is read last.
+
+python -m perf.apart CONTENDER WIDTH FIRST SECOND WINNERS
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+
+import torch
+
+from perf.sparse_nets import BATCH, CLASSES, INPUTS, NETS, Shape, training_step
+
+STEPS = 8
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a training step needs.
+
+    Attributes:
+        seconds: of the fastest step.
+        peak: largest resident set of the process, bytes.
+        imports: of it, before the net was built.
+    """
+
+    seconds: float
+    peak: int
+    imports: int
+
+
+def measure(contender: str, shape: Shape) -> Cost:
+    """Build the net, take a few steps."""
+    torch.manual_seed(0)
+    imports = _resident()
+    x, y = torch.randn(BATCH, INPUTS), torch.randint(CLASSES, (BATCH,))
+    step = training_step(contender, NETS[contender](shape), x, y)
+    seconds = []
+    for _ in range(STEPS + 1):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    return Cost(min(seconds[1:]), _resident(), imports)
+
+
+def costs(nets: Mapping[tuple[str, Shape], object], rounds: int) -> dict[tuple[str, Shape], Cost]:
+    """Measure contenders and shapes, each in ``rounds`` processes, in turn; the least of each figure counts."""
+    found: dict[tuple[str, Shape], list[Cost]] = {net: [] for net in nets}
+    for _ in range(rounds):
+        for (contender, shape), costs_of_net in found.items():
+            costs_of_net.append(_apart(contender, shape))
+    return {
+        net: Cost(min(c.seconds for c in runs), min(c.peak for c in runs), min(c.imports for c in runs))
+        for net, runs in found.items()
+    }
+
+
+def _resident() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _apart(contender: str, shape: Shape) -> Cost:
+    command = [sys.executable, "-m", "perf.apart", contender, *map(str, astuple(shape))]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return Cost(*json.loads(out.splitlines()[-1]))
+
+
+def main() -> None:
+    """Print the figures of one net as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("contender", choices=list(NETS))
+    for name in ("width", "first", "second", "winners"):
+        parser.add_argument(name, type=int)
+    arguments = vars(parser.parse_args())
+    print(json.dumps(astuple(measure(arguments.pop("contender"), Shape(**arguments)))))
+
+
+if __name__ == "__main__":
+    main()
