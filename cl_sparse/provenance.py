@@ -43,13 +43,22 @@ def code_hash() -> str:
 
 
 def git_commit() -> str | None:
-    """Return the checkout's commit, with ``-dirty`` when files differ from it; None outside a checkout."""
+    """Return the checkout's commit, with ``-dirty`` when code or settings differ from it; None outside a checkout.
+
+    Documents and results do not count: reports and measurements write them while they run.
+    """
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():
         return None
-    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
+        commit = _git(root, "rev-parse", "--short=12", "HEAD")
+        changed = _git(root, "diff", "HEAD", "--name-only", "--", "*.py", "*.yaml", "*.toml", "*.txt")
     except (OSError, subprocess.SubprocessError) as error:
         print(f"note: the commit is not recorded: {error}", file=sys.stderr)
         return None
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
