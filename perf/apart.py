@@ -1,22 +1,24 @@
 """Seconds and memory of one net's training step, in a process of its own, whose largest resident set is read last.
 
+Needs Linux: elsewhere, and from ``getrusage``, a process inherits the largest resident set of the one that started it.
+
 python -m perf.apart CONTENDER WIDTH FIRST SECOND WINNERS
 """
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
+from pathlib import Path
 
 import torch
 
-from perf.sparse_nets import BATCH, CLASSES, INPUTS, NETS, Shape, training_step
+from perf.sparse_nets import BATCH, CLASSES, INPUTS, NETS, STREAMED, Shape, training_step
 
-STEPS = 8
+STEPS, PEERS_STEPS = 8, 3
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def measure(contender: str, shape: Shape) -> Cost:
     x, y = torch.randn(BATCH, INPUTS), torch.randint(CLASSES, (BATCH,))
     step = training_step(contender, NETS[contender](shape), x, y)
     seconds = []
-    for _ in range(STEPS + 1):
+    for _ in range(1 + (STEPS if contender == STREAMED else PEERS_STEPS)):
         start = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - start)
@@ -61,7 +63,8 @@ def costs(nets: Mapping[tuple[str, Shape], object], rounds: int) -> dict[tuple[s
 
 
 def _resident() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    status = Path("/proc/self/status").read_text()
+    return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
 
 
 def _apart(contender: str, shape: Shape) -> Cost:
