@@ -27,8 +27,18 @@ from cl_sparse.strategies.learner import Learner
 from cl_sparse.strategies.strategy import Strategy
 from cl_sparse.synapses import LazySGD
 
-SHARED = ("hidden_units", "hidden_layers", "sparsify", "percent_on_fc", "k_inference_factor", "boost_strength",
-          "boost_strength_factor", "duty_cycle_period", "weight_sparsity_fc", "dropout")  # fmt: skip
+SHARED = (
+    "hidden_units",
+    "hidden_layers",
+    "sparsify",
+    "percent_on_fc",
+    "k_inference_factor",
+    "boost_strength",
+    "boost_strength_factor",
+    "duty_cycle_period",
+    "weight_sparsity_fc",
+    "dropout",
+)
 CNN_ONLY = ("percent_on_conv", "weight_sparsity_conv")
 
 

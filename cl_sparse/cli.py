@@ -70,9 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_run_options(run: argparse.ArgumentParser) -> None:
-    def add(*names: str, **options: object) -> None:
-        run.add_argument(*names, **options)  # type: ignore[arg-type]  # passed through unchanged
-
+    add = run.add_argument
     name_help = f"experiments or groups, as names or shell patterns (default: {DEFAULT_NAME})"
     add("--name", nargs="+", action="extend", metavar="NAME", help=name_help)
     add("--list", action="store_true", help="list the experiments and groups instead")

@@ -155,9 +155,10 @@ def _check_net(config: ExperimentConfig, dataset: str) -> None:
     side = _SIDE.get(dataset)
     if config.cnn and side is not None and side < _SMALLEST_CNN_SIDE:
         raise ClashError(
-            "cnn", f"the CNN's two 5x5 convolutions need {_SMALLEST_CNN_SIDE}x{_SMALLEST_CNN_SIDE} pixels or more, and "
-            f"{dataset} has {side}x{side}: choose false"
-        )  # fmt: skip
+            "cnn",
+            f"the CNN's two 5x5 convolutions need {_SMALLEST_CNN_SIDE}x{_SMALLEST_CNN_SIDE} pixels or more, and "
+            f"{dataset} has {side}x{side}: choose false",
+        )
     if config.sparsify and round(config.percent_on_fc * config.hidden_units) < 1:
         raise ClashError(
             "percent_on_fc", f"{config.percent_on_fc:g} of {config.hidden_units} hidden units is no unit at all"
@@ -166,9 +167,10 @@ def _check_net(config: ExperimentConfig, dataset: str) -> None:
         config.sparsify and not config.cnn and config.percent_on_fc < 1 and config.weight_sparsity_fc == 1
     ):
         raise ClashError(
-            "compute", "winners needs an MLP (cnn false) with sparsify, percent_on_fc below 1 and weight_sparsity_fc "
-            "1: choose auto"
-        )  # fmt: skip
+            "compute",
+            "winners needs an MLP (cnn false) with sparsify, percent_on_fc below 1 and weight_sparsity_fc "
+            "1: choose auto",
+        )
     if config.cnn and config.sparsify and round(config.percent_on_conv * min(_CONV_CHANNELS)) < 1:
         raise ClashError(
             "percent_on_conv", f"{config.percent_on_conv:g} of {min(_CONV_CHANNELS)} channels is no channel at all"

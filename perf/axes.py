@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from perf.apart import Cost, costs
+from perf.floor import floor_seconds
 from perf.sparse_nets import BATCH, DENSE, INPUTS, MASKED, STREAMED, TORCH, Shape
 
 # Of live synapses. The first hidden layer has a quarter: 784 inputs have no room for 10 million below 12,756 units.
@@ -69,6 +70,7 @@ def _row(contender: str, shape: Shape, cost: Cost) -> dict[str, object]:
         "winners": shape.winners,
         "share of winners": round(shape.share, 5),
         "ms": round(1e3 * cost.seconds, 2),
+        "floor ms": round(1e3 * floor_seconds(shape, training=True), 2) if contender == STREAMED else "",
         "peak MB": round(cost.peak / 1e6),
         "of it imports": round(cost.imports / 1e6),
     }

@@ -29,7 +29,7 @@ ABOUT = {
     "crossover": "The same against width and share of winners, beside our own masks with fused SGD.",
     "sparse_linear": '784-4000-4000-10 with 5 % winners and 5 % of the weights (`weights: sparse`: "streamed"). '
     "Dense ReLU has fused SGD, the reference the default one. The floor as above, each synapse between active ends "
-    "once.",
+    "once; the inference factor is that on the number of winners (1: 5 % of the units on; 1.5: nupic.torch's default).",
     "loops": "One 4000 × 4000 layer with sparse weights, forward and back: the kinds of loop that `SparseLinear` "
     "chooses from, and `nn.Linear`.",
     "width": "A training step and the process's peak memory against width, at 2.5 + 10 million live synapses and 20 "

@@ -7,7 +7,7 @@ from torch import nn
 
 from cl_sparse.layers import KWinners
 from cl_sparse.layers.sparse_linear import SparseLinear
-from perf.machine import bandwidth, peak_multiply_adds
+from perf.floor import floor_seconds
 from perf.sparse_nets import BATCH, CLASSES, DENSE, INPUTS, MASKED, NETS, Shape, inference, training_step
 from perf.timing import Timing, interleave, ratio
 
@@ -16,31 +16,15 @@ INFERENCE_FACTORS = (1.0, 1.5)  # 5 % of the units on at inference too; nupic.to
 SHAPE = Shape(4000, round(SHARE * INPUTS), round(SHARE * 4000), round(SHARE * 4000))
 
 
-def floor_seconds(training: bool, factor: float = 1.0) -> float:
-    """Return the least time for a pass: each live synapse between active ends once, and the optimizer's bytes.
-
-    Multiply-adds: the first layer's dense inputs reach all its synapses, the second layer's only those of the winners;
-    backward, only synapses between winners count. Bytes: values, and in training gradients and momenta as well, read
-    and written once.
-    """
-    first, second = SHAPE.first * SHAPE.width, SHAPE.second * SHAPE.width
-    adds = BATCH * (first + second * SHARE * factor)
-    floats = first + second
-    if training:
-        adds += BATCH * (first * SHARE + 2 * second * SHARE * SHARE)
-        floats += 7 * (first + second)
-    return adds / peak_multiply_adds() + 4 * floats / bandwidth()
-
-
 def run(rounds: int = 15) -> list[dict[str, object]]:
     """Return ratios to dense ReLU and to the reference, for a training step and for inference."""
     torch.manual_seed(0)
     x, y = torch.randn(BATCH, INPUTS), torch.randint(CLASSES, (BATCH,))
     steps = {name: training_step(name, make(SHAPE), x, y) for name, make in NETS.items()}
-    rows = rows_of("training step", interleave(steps, rounds, warm_up=2), floor_seconds(training=True))
+    rows = rows_of("training step", interleave(steps, rounds, warm_up=2), floor_seconds(SHAPE, training=True))
     for factor in INFERENCE_FACTORS:
         passes = {name: inference(with_inference_factor(make(SHAPE), factor), x) for name, make in NETS.items()}
-        case, floor = f"inference, k_inference_factor {factor:g}", floor_seconds(training=False, factor=factor)
+        case, floor = f"inference, k_inference_factor {factor:g}", floor_seconds(SHAPE, training=False, factor=factor)
         rows += rows_of(case, interleave(passes, rounds, warm_up=2), floor)
     return rows
 

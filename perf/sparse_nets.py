@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from cl_sparse.layers.sparse_linear import SparseLinear
 from cl_sparse.layers.sparse_winners import StreamedKWinners, StreamedSparseLinear
 
 INPUTS, CLASSES, BATCH = 784, 10, 128
-SGD = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
+SGD: dict[str, Any] = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
 STREAMED, MASKED, DENSE, TORCH = "streamed", "reference masked", "dense ReLU", "torch.sparse"
 
 
@@ -116,7 +117,7 @@ NETS: dict[str, Callable[[Shape], nn.Sequential]] = {
 def training_step(name: str, model: nn.Module, x: Tensor, y: Tensor) -> Callable[[], None]:
     """Return one step of SGD with momentum and weight decay; fused, but for the reference, as its users write it."""
     reference = name == MASKED
-    optimizer = torch.optim.SGD(model.parameters(), fused=None if reference else True, **SGD)  # type: ignore[arg-type]
+    optimizer = torch.optim.SGD(model.parameters(), fused=None if reference else True, **SGD)
 
     def step() -> None:
         optimizer.zero_grad()

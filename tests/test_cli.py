@@ -30,7 +30,7 @@ def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[RunPlan]:
     """Put a runner that only records its plan in the real one's place."""
     received: list[RunPlan] = []
     runner = ModuleType("cl_sparse.runner")
-    runner.run = lambda plan: received.append(plan) or 0  # type: ignore[attr-defined]  # a stand-in module
+    runner.run = lambda plan: received.append(plan) or 0  # a stand-in module
     monkeypatch.setitem(sys.modules, "cl_sparse.runner", runner)
     monkeypatch.chdir(tmp_path)
     return received

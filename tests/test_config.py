@@ -221,7 +221,7 @@ def test_identity_ignores_what_does_not_change_a_run() -> None:
 
 def test_it_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
-        ExperimentConfig().lr = 1.0  # type: ignore[misc]  # that is the point
+        ExperimentConfig().lr = 1.0
 
 
 def test_something_is_known_of_every_benchmark() -> None:

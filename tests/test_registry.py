@@ -32,7 +32,7 @@ def test_every_entry_is_a_module_and_an_attribute() -> None:
 
 def test_resolve_imports_or_names_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PLUGINS, "ordered", "collections:OrderedDict")
-    assert resolve("plugin", "ordered").__name__ == "OrderedDict"  # type: ignore[attr-defined]  # any object
+    assert resolve("plugin", "ordered").__name__ == "OrderedDict"
     with pytest.raises(UserError, match=r"unknown plugin 'orderd', did you mean ordered\?"):
         resolve("plugin", "orderd")
     assert unknown_name("strategy", "sequential") is None

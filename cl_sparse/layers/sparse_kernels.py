@@ -194,9 +194,16 @@ def _outer_of_major(coef: float, ends: Array, weights: Array, others: Array, gra
 
 @njit(nogil=True, cache=True, parallel=True)
 def outer(
-    parts: int, on: Array, coefs: Array, others: tuple[Array, Array, Array],
-    pointers: Array, minors: Array, values: Array, grad: Array, grad_coefs: Array,
-) -> None:  # fmt: skip
+    parts: int,
+    on: Array,
+    coefs: Array,
+    others: tuple[Array, Array, Array],
+    pointers: Array,
+    minors: Array,
+    values: Array,
+    grad: Array,
+    grad_coefs: Array,
+) -> None:
     """Both gradients of the active synapses in one walk.
 
     grad[synapse] += coef[major] · other[minor]; grad_coefs[b, a] = sum of other[minor] · value over the synapses of the

@@ -202,9 +202,15 @@ class SparseLinear(nn.Module):
         """Return the layer with the same weights and bias, all of them live."""
         units, sources = dense.weight.shape
         layer = cls(
-            sources, units, density=1.0, bias=dense.bias is not None, inputs=inputs, method=method,
-            device=dense.weight.device, dtype=dense.weight.dtype,
-        )  # fmt: skip
+            sources,
+            units,
+            density=1.0,
+            bias=dense.bias is not None,
+            inputs=inputs,
+            method=method,
+            device=dense.weight.device,
+            dtype=dense.weight.dtype,
+        )
         layer.load_state_dict(dense.state_dict())
         return layer
 

@@ -172,9 +172,17 @@ def groups_for(n: int, k: int) -> int:
 
 @njit(nogil=True, cache=True, parallel=True)
 def winners_by_inputs(
-    parts: int, on: Array, coefs: Array, pointers: Array, minors: Array, weights: Array,
-    bias: Array, factor: Array, ids: Array, values: Array,
-) -> None:  # fmt: skip
+    parts: int,
+    on: Array,
+    coefs: Array,
+    pointers: Array,
+    minors: Array,
+    weights: Array,
+    bias: Array,
+    factor: Array,
+    ids: Array,
+    values: Array,
+) -> None:
     """ids, values (B, k) = the winners of bias + x·Wᵀ, for listed inputs and W by inputs. Threads share the samples."""
     batch, n = ids.shape[0], bias.size
     groups = groups_for(n, ids.shape[1])
@@ -202,9 +210,20 @@ def winners_of_dense(parts: int, y: Array, factor: Array, ids: Array, values: Ar
 
 @njit(nogil=True, cache=True)
 def _stream(
-    first: int, last: int, pointers: Array, minors: Array, weights: Array, x: Array, bias: Array, factor: Array,
-    k: int, ranks: Array, ids: Array, values: Array, counts: Array,
-) -> None:  # fmt: skip
+    first: int,
+    last: int,
+    pointers: Array,
+    minors: Array,
+    weights: Array,
+    x: Array,
+    bias: Array,
+    factor: Array,
+    k: int,
+    ranks: Array,
+    ids: Array,
+    values: Array,
+    counts: Array,
+) -> None:
     """Compute one unit after the other for the whole batch, and keep of each sample the candidates that lead."""
     batch, size = ranks.shape
     least, row, room = np.full(batch, -np.inf, x.dtype), np.empty(batch, x.dtype), np.empty(size, x.dtype)
@@ -230,9 +249,16 @@ def _stream(
 
 @njit(nogil=True, cache=True, parallel=True)
 def winners_by_units(
-    parts: int, x: Array, pointers: Array, minors: Array, weights: Array,
-    bias: Array, factor: Array, ids: Array, values: Array,
-) -> None:  # fmt: skip
+    parts: int,
+    x: Array,
+    pointers: Array,
+    minors: Array,
+    weights: Array,
+    bias: Array,
+    factor: Array,
+    ids: Array,
+    values: Array,
+) -> None:
     """ids, values (B, k) = the winners of bias + x·Wᵀ, for dense inputs x (inputs, B) and W by units.
 
     Threads share the units; each keeps up to 4 k + 64 candidates per sample, of which the best are drawn at the end.
@@ -244,9 +270,20 @@ def winners_by_units(
     for part in prange(parts):
         first, last = share_of(pointers, part, parts)
         _stream(
-            first, last, pointers, minors, weights, x, bias, factor,
-            k, ranks[part], units[part], of_x[part], counts[part],
-        )  # fmt: skip
+            first,
+            last,
+            pointers,
+            minors,
+            weights,
+            x,
+            bias,
+            factor,
+            k,
+            ranks[part],
+            units[part],
+            of_x[part],
+            counts[part],
+        )
     for b in prange(batch):
         total = counts[:, b].sum()
         all_ranks, all_ids = np.empty(total, x.dtype), np.empty(total, np.int64)

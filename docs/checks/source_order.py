@@ -34,7 +34,7 @@ def in_source_order(loader: BatchLoader) -> Iterator[list[Tensor]]:
 def main() -> None:
     """Print the last row of the accuracy matrix and its mean for every seed."""
     warnings.filterwarnings("ignore", module=r"avalanche\..*")
-    BatchLoader.__iter__ = in_source_order  # type: ignore[method-assign]  # that is the check
+    BatchLoader.__iter__ = in_source_order  # that is the check
     config = load_experiments().config("MLP_1Layer", {"eval_every": 10})
     for seed in map(int, sys.argv[2:]):
         benchmark = build.build_benchmark(config, seed, Path(sys.argv[1]))

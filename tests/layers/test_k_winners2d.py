@@ -14,9 +14,12 @@ B, C, H, W = 3, 8, 4, 5
 def reference(x: Tensor, duty: Tensor, k: int, boost: float, local: bool) -> Tensor:
     """Boolean map of the winners, by loops over samples and locations."""
     rank = [
-        [[[x[b, c, i, j].item() * math.exp(-boost * duty[0, c, 0, 0].item()) for j in range(W)] for i in range(H)]
-         for c in range(C)] for b in range(B)
-    ]  # fmt: skip
+        [
+            [[x[b, c, i, j].item() * math.exp(-boost * duty[0, c, 0, 0].item()) for j in range(W)] for i in range(H)]
+            for c in range(C)
+        ]
+        for b in range(B)
+    ]
     mask = torch.zeros(B, C, H, W, dtype=torch.bool)
     for b in range(B):
         groups = (

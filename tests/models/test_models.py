@@ -82,8 +82,14 @@ def test_task_labels_are_required_where_needed(name: str) -> None:
 def test_structure_of_the_mlp() -> None:
     dense = mlp(HEADS["single"])
     assert [name for name, _ in dense.features.named_children()] == [
-        "flatten", "fc1", "act1", "drop1", "fc2", "act2", "drop2",
-    ]  # fmt: skip
+        "flatten",
+        "fc1",
+        "act1",
+        "drop1",
+        "fc2",
+        "act2",
+        "drop2",
+    ]
     assert isinstance(dense.features.fc1, nn.Linear)
     assert isinstance(dense.features.act1, nn.ReLU)
     sparse = mlp(HEADS["single"], boost_strength=0.7, k_inference_factor=2.0, duty_cycle_period=50, **SPARSE)
@@ -111,8 +117,17 @@ def test_structure_of_the_mlp() -> None:
 def test_structure_of_the_cnn() -> None:
     dense = cnn(HEADS["single"])
     assert [name for name, _ in dense.features.named_children()] == [
-        "conv1", "act1", "drop1", "conv2", "act2", "drop2", "flatten", "fc3", "act3", "drop3",
-    ]  # fmt: skip
+        "conv1",
+        "act1",
+        "drop1",
+        "conv2",
+        "act2",
+        "drop2",
+        "flatten",
+        "fc3",
+        "act3",
+        "drop3",
+    ]
     assert (dense.features.conv1.out_channels, dense.features.conv2.out_channels) == (64, 128)
     assert dense.features.fc3.in_features == 128 * 2 * 3
     sparse = cnn(HEADS["single"], **SPARSE_CONV)

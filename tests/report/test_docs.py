@@ -159,8 +159,13 @@ def test_the_shipped_numbers_load_and_name_known_parameters():
     numbers = load_published(ROOT / "docs" / "published_numbers.yaml")
     assert numbers.experiments["MLP_1LayerSparse"].acc == 0.866
     assert set(numbers.experiments) == {
-        "MLP_1Layer", "MLP_1LayerSparse", "MLP_2Layers", "MLP_2LayersSparse", "CNN", "CNNSparse"
-    }  # fmt: skip
+        "MLP_1Layer",
+        "MLP_1LayerSparse",
+        "MLP_2Layers",
+        "MLP_2LayersSparse",
+        "CNN",
+        "CNNSparse",
+    }
     from cl_sparse.config import ExperimentConfig
 
     for number in numbers.experiments.values():

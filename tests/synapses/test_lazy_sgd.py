@@ -26,9 +26,12 @@ def nets(dtype: torch.dtype = torch.float64) -> tuple[nn.Sequential, nn.Sequenti
     first, second, head = nn.Linear(12, 60), nn.Linear(60, 50), nn.Linear(50, 4)
     dense = nn.Sequential(first, KWinners(60, 0.05), second, KWinners(50, 0.06), head)
     compact = nn.Sequential(
-        WinnerLinear.of(first), CompactKWinners(60, 0.05), WinnerLinear.of(second), CompactKWinners(50, 0.06),
+        WinnerLinear.of(first),
+        CompactKWinners(60, 0.05),
+        WinnerLinear.of(second),
+        CompactKWinners(50, 0.06),
         ActiveLinear.of(head),
-    )  # fmt: skip
+    )
     return dense.to(dtype), copy.deepcopy(compact).to(dtype)
 
 
