@@ -8,8 +8,8 @@ def floor_seconds(shape: Shape, training: bool, factor: float = 1.0) -> float:
     """Return the least time for a pass: each live synapse between active ends once, and the optimizer's bytes.
 
     Multiply-adds: the first layer's dense inputs reach all its synapses, a later layer's only those of the winners;
-    backward, only synapses between winners count. Bytes: the values, and in training gradients and momenta as well, read
-    and written once: what the caches hold is not counted on.
+    backward, only synapses between winners count. Bytes: the values, and in training gradients and momenta as well,
+    read and written once: what the caches hold is not counted on.
 
     Args:
         shape: the net.
