@@ -7,6 +7,7 @@ python -m perf.apart CONTENDER WIDTH FIRST SECOND WINNERS
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import time
@@ -26,14 +27,14 @@ class Cost:
     """What a training step needs.
 
     Attributes:
-        seconds: of the fastest step.
+        seconds: median over the steps.
         peak: largest resident set of the process, bytes.
         imports: of it, before the net was built.
     """
 
     seconds: float
-    peak: int
-    imports: int
+    peak: float
+    imports: float
 
 
 def measure(contender: str, shape: Shape) -> Cost:
@@ -47,19 +48,16 @@ def measure(contender: str, shape: Shape) -> Cost:
         start = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - start)
-    return Cost(min(seconds[1:]), _resident(), imports)
+    return Cost(statistics.median(seconds[1:]), _resident(), imports)
 
 
 def costs(nets: Mapping[tuple[str, Shape], object], rounds: int) -> dict[tuple[str, Shape], Cost]:
-    """Measure contenders and shapes, each in ``rounds`` processes, in turn; the least of each figure counts."""
+    """Measure contenders and shapes, each in ``rounds`` processes, in turn; the medians of the figures count."""
     found: dict[tuple[str, Shape], list[Cost]] = {net: [] for net in nets}
     for _ in range(rounds):
         for (contender, shape), costs_of_net in found.items():
             costs_of_net.append(_apart(contender, shape))
-    return {
-        net: Cost(min(c.seconds for c in runs), min(c.peak for c in runs), min(c.imports for c in runs))
-        for net, runs in found.items()
-    }
+    return {net: Cost(*map(statistics.median, zip(*map(astuple, runs), strict=True))) for net, runs in found.items()}
 
 
 def _resident() -> int:

@@ -1,8 +1,11 @@
 """Writes docs/performance.md and its pictures from measured figures."""
 
+import argparse
+import json
 from pathlib import Path
 from typing import Any
 
+from cl_sparse.models.winner_path import FEWEST_UNITS, MOST_WINNERS
 from cl_sparse.report.table import markdown
 from perf import plots
 from perf.slower import where_dense_wins
@@ -33,7 +36,7 @@ ABOUT = {
     "loops": "One 4000 × 4000 layer with sparse weights, forward and back: the kinds of loop that `SparseLinear` "
     "chooses from, and `nn.Linear`.",
     "width": "A training step and the process's peak memory against width, at 2.5 + 10 million live synapses and 20 "
-    "winners a layer; every net in a process of its own, the best of all rounds. Selection from a full array of "
+    "winners a layer; every net in a process of its own, medians over them. Selection from a full array of "
     "pre-activations is timed apart: the streamed layers never hold that array. The last row is one hidden layer of a "
     "million units with 10 million live synapses.",
     "density": "The same against the density of the weights, at 5 % winners.",
@@ -42,22 +45,22 @@ ABOUT = {
 SLOWER = """
 ## Where dense is faster
 
-Of the points above, those at which the sparse layers lose. `compute: auto` and `weights: masked`, the defaults, use
-them only where they won.
+Of the points above, those at which the sparse layers lose. `compute: auto`, the default, computes what wins only from
+{units} units and up to {share:.0%} winners; `weights: sparse` is for the user to ask for.
 
 {lines}
 """
 
 
-def write(figures: dict[str, Any], json: Path, path: Path) -> None:
+def write(figures: dict[str, Any], source: Path, path: Path) -> None:
     """Write the document: how it was measured, then a table per case.
 
     Args:
         figures: per case, what ``python -m perf`` measured and on what.
-        json: where the same figures are stored, for the reader.
+        source: where the same figures are stored, for the reader.
         path: the Markdown file to write.
     """
-    text = INTRODUCTION.format(json=json.as_posix())
+    text = INTRODUCTION.format(json=source.as_posix())
     for name, about in ABOUT.items():
         if name not in figures:
             continue
@@ -77,4 +80,18 @@ def write(figures: dict[str, Any], json: Path, path: Path) -> None:
             table=markdown(heads, lines, [i > 0 for i in range(len(heads))]),
         )
     slower = where_dense_wins(figures) or ["none"]
-    path.write_text(text + SLOWER.format(lines="\n".join(f"- {line}" for line in slower)))
+    lines = "\n".join(f"- {line}" for line in slower)
+    path.write_text(text + SLOWER.format(units=FEWEST_UNITS, share=MOST_WINNERS, lines=lines))
+
+
+def main() -> None:
+    """Write the document from figures measured before: ``python -m perf.document JSON MARKDOWN``."""
+    parser = argparse.ArgumentParser(prog="python -m perf.document", description=main.__doc__)
+    parser.add_argument("json", type=Path, help="what python -m perf measured")
+    parser.add_argument("document", type=Path, help="Markdown file to write")
+    arguments = parser.parse_args()
+    write(json.loads(arguments.json.read_text()), arguments.json, arguments.document)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""The measurements' document is what their figures say. Nothing here is timed."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from perf import document
+from perf.slower import where_dense_wins
+from perf.sparse_nets import DENSE, NETS, STREAMED, Shape, inference, training_step
+from perf.timing import interleave, ratio
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_the_document_is_current(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    source = Path("docs/performance.json")
+    document.write(json.loads(source.read_text()), source, tmp_path / "performance.md")
+    assert (tmp_path / "performance.md").read_text() == Path("docs/performance.md").read_text()
+    drawn = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert drawn == {path.name for path in Path("docs/figures").glob("performance_*.png")}
+
+
+def test_where_dense_is_faster_is_listed():
+    point = {"hidden layers": 1, "width": 256, "masks, fused SGD: ms": 1.0, "winners: ms": 2.0}
+    crossover = [point | {"share": 0.2, "masks to winners": 0.5}, point | {"share": 0.01, "masks to winners": 2.0}]
+    net = {"width": 4000, "density": 0.5, "share of winners": 0.05, "ms": 100.0}
+    density = [
+        net | {"contender": STREAMED, "faster than dense": 0.8},
+        net | {"contender": DENSE, "faster than dense": 0.9},
+        net | {"contender": STREAMED, "faster than dense": 1.2},
+    ]
+    lines = where_dense_wins({"crossover": {"rows": crossover}, "density": {"rows": density}})
+    assert len(lines) == 2
+    assert "20.0% winners" in lines[0]
+    assert "dense takes 80 ms" in lines[1]
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_every_contender_trains_and_infers(name):
+    torch.manual_seed(0)
+    net = NETS[name](Shape(200, 40, 20, 10))
+    x, y = torch.randn(8, 784), torch.randint(10, (8,))
+    before = [p.detach().clone() for p in net.parameters()]
+    training_step(name, net, x, y)()
+    inference(net, x)()
+    assert any(not torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+
+
+def test_contenders_run_in_turn_and_ratios_pair_the_rounds():
+    calls = []
+    timings = interleave({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=3)
+    assert "".join(calls) == "ab" * 4
+    assert ratio(timings, "a", "a") == 1
