@@ -80,8 +80,8 @@ def write(figures: dict[str, Any], source: Path, path: Path) -> None:
             table=markdown(heads, lines, [i > 0 for i in range(len(heads))]),
         )
     slower = where_dense_wins(figures) or ["none"]
-    lines = "\n".join(f"- {line}" for line in slower)
-    path.write_text(text + SLOWER.format(units=FEWEST_UNITS, share=MOST_WINNERS, lines=lines))
+    listed = "\n".join(f"- {line}" for line in slower)
+    path.write_text(text + SLOWER.format(units=FEWEST_UNITS, share=MOST_WINNERS, lines=listed))
 
 
 def main() -> None:
