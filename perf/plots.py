@@ -77,17 +77,31 @@ def _draw_lines(axes: "Axes", rows: Rows, plot: Plot, column: str) -> None:
         if row.get("hidden layers") == 1 and plot.line == "contender":
             continue  # the net of a million units is another net
         of_line.setdefault(_line(row, plot.line), []).append((row[plot.x], row[column]))
-    for (name, points), colour, marker in zip(of_line.items(), COLOURS * 3, MARKERS * 3, strict=False):
+    for number, (name, points) in enumerate(of_line.items()):
         x, y = zip(*sorted(points), strict=True)
-        axes.plot(x, y, color=colour, marker=marker, markersize=4, label=name)
+        style = number % len(COLOURS)
+        dash = "-" if number < len(COLOURS) else "--"
+        axes.plot(x, y, dash, color=COLOURS[style], marker=MARKERS[style], markersize=4, label=name)
     if column == "masks to winners":
-        axes.axhline(1, color="black", linewidth=0.8, linestyle="--")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel(plot.x)
+        axes.axhline(1, color="black", linewidth=0.8, linestyle=":")
+    _label(axes, sorted({row[plot.x] for row in rows if row.get("hidden layers") == 2 or plot.line == "net"}))
+    axes.set_xlabel("share of winners" if plot.x == "share" else plot.x)
     axes.set_ylabel(f"{column} per training step" if column == "ms" else column)
     axes.grid(alpha=0.3, which="both")
     axes.legend(frameon=False, fontsize=7)
+
+
+def _label(axes: "Axes", x: Sequence[float]) -> None:
+    """Make both axes logarithmic, with plain numbers beside the ticks."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xticks(x, [f"{value:g}" for value in x], fontsize=8)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:g}")
 
 
 def _line(row: dict[str, Any], column: str) -> str:
