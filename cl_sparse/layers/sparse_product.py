@@ -12,7 +12,7 @@ from torch import Tensor
 from cl_sparse.layers.sparse_wiring import Wiring, wiring_of
 
 # Up to this share of non-zeros the loops over what is on are faster than those along the batch. Measured with
-# `python -m perf sparse_linear`, batch 128; float32.
+# `python -m perf loops`, batch 128, float32.
 FEW_ON = 0.1
 
 
