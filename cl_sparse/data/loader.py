@@ -10,6 +10,9 @@ from torch import Tensor
 from cl_sparse.data.stream import TaskStream
 from cl_sparse.data.task_data import TaskData
 
+# Batches whose rows, labels and tasks are looked up at once: for one, that costs as much as to fetch its samples.
+_AHEAD = 64
+
 
 def ids(dataset: Any) -> Tensor:
     """Return the stream ids of an Avalanche data set's samples, in its order.
@@ -79,9 +82,11 @@ class BatchLoader:
         if self.generator is not None:
             shuffle = torch.randperm(len(order), generator=self.generator, device=self.generator.device)
             order = order[shuffle.to(order.device)]
-        order = order.to(self.stream.device)
-        for start in range(0, len(order), self.batch_size):
-            yield list(self.stream.batch(order[start : start + self.batch_size]))
+        order, stream, ahead = order.to(self.stream.device), self.stream, _AHEAD * self.batch_size
+        for start in range(0, len(order), ahead):
+            located = (torch.split(part, self.batch_size) for part in stream.locate(order[start : start + ahead]))
+            for rows, y, tasks in zip(*located, strict=True):
+                yield [stream.samples(rows, tasks), y, tasks]
 
 
 def _leaves(node: Any) -> Iterator[TaskData]:

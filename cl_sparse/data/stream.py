@@ -108,13 +108,22 @@ class TaskStream:
         Returns:
             x (B, ...) float32 (normalised), y (B,) int64 (labels in the task), t (B,) int64 (tasks).
         """
+        rows, y, tasks = self.locate(ids)
+        return self.samples(rows, tasks), y, tasks
+
+    def locate(self, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return, for samples with these ids, their rows of ``x``, labels and tasks, (B,) int64 each."""
         ids = ids.to(self.device)
         tasks = torch.bucketize(ids, self._ends, right=True)
         rows = self._rows.index_select(0, ids + self._shift.index_select(0, tasks))
+        return rows, self.label_of[tasks, self.y.index_select(0, rows)], tasks
+
+    def samples(self, rows: Tensor, tasks: Tensor) -> Tensor:
+        """Return the samples in these rows of ``x``, as they look in their tasks, normalised, (B, ...) float32."""
         x = self.x.index_select(0, rows)
         if self.transform is not None:
             x = self.transform(x, tasks)
-        return self._normalise(x), self.label_of[tasks, self.y.index_select(0, rows)], tasks
+        return self._normalise(x)
 
     def to(self, device: torch.device | str) -> TaskStream:
         """Move the stream's tensors, in place; data sets and loaders built on the stream follow. Returns self."""
