@@ -2,7 +2,7 @@
 
 Needs Linux: elsewhere, and from ``getrusage``, a process inherits the largest resident set of the one that started it.
 
-python -m perf.apart CONTENDER WIDTH FIRST SECOND WINNERS
+python -m perf.apart CONTENDER WIDTH FIRST SECOND WINNERS INPUTS
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from perf.sparse_nets import BATCH, CLASSES, INPUTS, NETS, STREAMED, Shape, training_step
+from perf.sparse_nets import BATCH, CLASSES, NETS, STREAMED, Shape, training_step
 
 STEPS, PEERS_STEPS = 8, 3
 
@@ -41,7 +41,7 @@ def measure(contender: str, shape: Shape) -> Cost:
     """Build the net, take a few steps."""
     torch.manual_seed(0)
     imports = _resident()
-    x, y = torch.randn(BATCH, INPUTS), torch.randint(CLASSES, (BATCH,))
+    x, y = torch.randn(BATCH, shape.inputs), torch.randint(CLASSES, (BATCH,))
     step = training_step(contender, NETS[contender](shape), x, y)
     seconds = []
     for _ in range(1 + (STEPS if contender == STREAMED else PEERS_STEPS)):
@@ -75,7 +75,7 @@ def main() -> None:
     """Print the figures of one net as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("contender", choices=list(NETS))
-    for name in ("width", "first", "second", "winners"):
+    for name in ("width", "first", "second", "winners", "inputs"):
         parser.add_argument(name, type=int)
     arguments = vars(parser.parse_args())
     print(json.dumps(astuple(measure(arguments.pop("contender"), Shape(**arguments)))))

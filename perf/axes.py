@@ -10,8 +10,7 @@ from perf.apart import Cost, costs
 from perf.floor import floor_seconds
 from perf.sparse_nets import BATCH, DENSE, INPUTS, MASKED, STREAMED, TORCH, Shape
 
-# Of live synapses. The first hidden layer has a quarter: 784 inputs have no room for 10 million below 12,756 units.
-FIRST, SECOND = 2_500_000, 10_000_000
+SYNAPSES, MANY_INPUTS = 10_000_000, 4000  # of each hidden layer; 784 inputs to 4000 units would be 3 million
 FEW = 20  # winners
 WIDTHS = (4000, 8000, 16_000, 32_000, 64_000)
 PEER_WIDTHS = {DENSE: (4000, 8000), MASKED: (4000, 8000), TORCH: (4000,)}
@@ -26,13 +25,13 @@ MILLION = Shape(1_000_000, 10, 0, FEW)
 
 def width(rounds: int = 3) -> list[dict[str, object]]:
     """Return time and memory at a fixed number of synapses and winners; then a million units in one layer."""
-    shapes = {w: Shape(w, FIRST // w, SECOND // w, FEW) for w in WIDTHS}
+    shapes = {w: _with_all_synapses(w) for w in WIDTHS}
     nets = [(STREAMED, shapes[w]) for w in WIDTHS]
     nets += [(peer, shapes[w]) for peer, widths in PEER_WIDTHS.items() for w in widths]
     measured = costs(dict.fromkeys([*nets, (STREAMED, MILLION)]), rounds)
     rows = [
         _row(contender, shape, measured[contender, shape])
-        | _growth(measured[contender, shape], measured.get((contender, _half(shape))))
+        | _growth(measured[contender, shape], measured.get((contender, _with_all_synapses(shape.width // 2))))
         | (_selection(shape.width) if contender == STREAMED else NO_SELECTION)
         for contender, shape in nets
     ]
@@ -66,7 +65,7 @@ def _row(contender: str, shape: Shape, cost: Cost) -> dict[str, object]:
         "width": shape.width,
         "hidden layers": 2 if shape.second else 1,
         "live synapses": shape.synapses,
-        "density": round((shape.second or shape.first) / (shape.width if shape.second else INPUTS), 4),
+        "density": round((shape.second or shape.first) / (shape.width if shape.second else shape.inputs), 4),
         "winners": shape.winners,
         "share of winners": round(shape.share, 5),
         "ms": round(1e3 * cost.seconds, 2),
@@ -76,9 +75,8 @@ def _row(contender: str, shape: Shape, cost: Cost) -> dict[str, object]:
     }
 
 
-def _half(shape: Shape) -> Shape:
-    half = shape.width // 2
-    return Shape(half, FIRST // half, SECOND // half, FEW)
+def _with_all_synapses(width: int) -> Shape:
+    return Shape(width, SYNAPSES // width, SYNAPSES // width, FEW, MANY_INPUTS)
 
 
 def _growth(cost: Cost, half: Cost | None) -> dict[str, object]:

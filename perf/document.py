@@ -35,11 +35,11 @@ ABOUT = {
     "once; the inference factor is that on the number of winners (1: 5 % of the units on; 1.5: nupic.torch's default).",
     "loops": "One 4000 × 4000 layer with sparse weights, forward and back: the kinds of loop that `SparseLinear` "
     "chooses from, and `nn.Linear`.",
-    "width": "A training step and the process's peak memory against width, at 2.5 + 10 million live synapses and 20 "
-    "winners a layer; every net in a process of its own, medians over them. Selection from a full array of "
-    "pre-activations is timed apart: the streamed layers never hold that array. Of the peak, the imports take what the "
-    "table says, and the compiler of the loops some 200 MB. The last row is one hidden layer of a "
-    "million units with 10 million live synapses.",
+    "width": "A training step and the process's peak memory against width, at 4000 inputs, 10 million live synapses "
+    "and 20 winners a layer (784 inputs to 4000 units would be 3 million); every net in a process of its own, medians "
+    "over them. Selection from a full array of pre-activations is timed apart: the streamed layers never hold that "
+    "array. Of the peak, the imports take what the table says, and the compiler of the loops some 200 MB. The last row "
+    "is one hidden layer of a million units behind 784 inputs, with 10 million live synapses.",
     "density": "The same against the density of the weights, at 5 % winners.",
     "winner_share": "The same against the share of winners, at 5 % of the weights.",
 }

@@ -32,7 +32,7 @@ class Plot:
 
 COST = ("ms", "peak MB")
 PLOTS = {
-    "width": Plot("width", COST, "contender", "784-W-W-10, 12.5 million live synapses, 20 winners, batch 128"),
+    "width": Plot("width", COST, "contender", "4000-W-W-10, 10 million live synapses a layer, 20 winners, batch 128"),
     "density": Plot("density", COST, "contender", "784-4000-4000-10, 5 % winners, batch 128"),
     "winner_share": Plot("share of winners", COST, "contender", "784-4000-4000-10, 5 % of the weights, batch 128"),
     "crossover": Plot(

@@ -1,4 +1,4 @@
-"""784-W-W-10 with few live synapses, as others would write it and as this package computes it."""
+"""Inputs-W-W-10 with few live synapses, as others would write it and as this package computes it."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cl_sparse.layers import KWinners, SparseWeights, normalize_sparse_weights, rezero_weights
-from cl_sparse.layers.sparse_linear import SparseLinear
+from cl_sparse.layers.sparse_linear import Inputs, SparseLinear
 from cl_sparse.layers.sparse_winners import StreamedKWinners, StreamedSparseLinear
 
 INPUTS, CLASSES, BATCH = 784, 10, 128
@@ -26,12 +26,14 @@ class Shape:
         first: live inputs of each unit of the first hidden layer.
         second: of the second; 0 for a net without one.
         winners: per sample, of each hidden layer.
+        inputs: of the net, all of them on.
     """
 
     width: int
     first: int
     second: int
     winners: int
+    inputs: int = INPUTS
 
     @property
     def share(self) -> float:
@@ -72,7 +74,7 @@ class TorchSparseLinear(nn.Module):
         return product + self.bias
 
 
-def _masked(n_in: int, n_out: int, fan_in: int) -> nn.Module:
+def _masked(n_in: int, n_out: int, fan_in: int, _: Inputs) -> nn.Module:
     layer = SparseWeights(nn.Linear(n_in, n_out), fan_in / n_in, allow_extremes=True)
     normalize_sparse_weights(layer)
     return layer
@@ -80,14 +82,16 @@ def _masked(n_in: int, n_out: int, fan_in: int) -> nn.Module:
 
 def _net(
     shape: Shape,
-    layer: Callable[[int, int, int], nn.Module],
+    layer: Callable[[int, int, int, Inputs], nn.Module],
     act: Callable[[], nn.Module],
     head: Callable[[], nn.Module] | None = None,
 ) -> nn.Sequential:
-    """Return the net; ``layer`` is called with inputs, units and live inputs of each unit."""
-    modules: OrderedDict[str, nn.Module] = OrderedDict(fc1=layer(INPUTS, shape.width, shape.first), act1=act())
+    """Return the net; ``layer`` is called with inputs, units, live inputs of each unit, and the kind of inputs."""
+    modules: OrderedDict[str, nn.Module] = OrderedDict(
+        fc1=layer(shape.inputs, shape.width, shape.first, "any"), act1=act()
+    )
     if shape.second:
-        modules |= OrderedDict(fc2=layer(shape.width, shape.width, shape.second), act2=act())
+        modules |= OrderedDict(fc2=layer(shape.width, shape.width, shape.second, "winners"), act2=act())
     return nn.Sequential(modules | OrderedDict(head=head() if head else nn.Linear(shape.width, CLASSES)))
 
 
@@ -95,16 +99,16 @@ def _winners_head(shape: Shape) -> nn.Module:
     return SparseLinear(shape.width, CLASSES, density=1.0, inputs="winners")
 
 
-def _streamed_layer(n_in: int, n_out: int, fan_in: int) -> nn.Module:
-    return StreamedSparseLinear(n_in, n_out, fan_in=fan_in, inputs="any" if n_in == INPUTS else "winners")
+def _streamed_layer(n_in: int, n_out: int, fan_in: int, inputs: Inputs) -> nn.Module:
+    return StreamedSparseLinear(n_in, n_out, fan_in=fan_in, inputs=inputs)
 
 
 NETS: dict[str, Callable[[Shape], nn.Sequential]] = {
     MASKED: lambda shape: _net(shape, _masked, lambda: KthValueWinners(shape.width, shape.share)),
-    DENSE: lambda shape: _net(shape, lambda i, o, _: nn.Linear(i, o), nn.ReLU),
+    DENSE: lambda shape: _net(shape, lambda i, o, *_: nn.Linear(i, o), nn.ReLU),
     TORCH: lambda shape: _net(
         shape,
-        lambda i, o, fan_in: TorchSparseLinear(SparseLinear(i, o, fan_in=fan_in)),
+        lambda i, o, fan_in, _: TorchSparseLinear(SparseLinear(i, o, fan_in=fan_in)),
         lambda: KWinners(shape.width, shape.share),
     ),
     STREAMED: lambda shape: _net(
