@@ -73,7 +73,7 @@ def kwinners2d(
 def boosted(x: Tensor, duty_cycles: Tensor, boost_strength: float | Tensor) -> Tensor:
     """Return the values to rank the units by, ``x * exp(-boost_strength * duty_cycles)``, without gradient."""
     # Reading a number from a GPU would stall it; there the multiplication by exp(0) costs less than the look.
-    on_gpu = isinstance(boost_strength, Tensor) and boost_strength.is_cuda
+    on_gpu = isinstance(boost_strength, Tensor) and boost_strength.device.type != "cpu"
     if not on_gpu and float(boost_strength) == 0.0:
         return x.detach()
     with torch.no_grad():
@@ -124,7 +124,7 @@ def _winners_or_threshold(ranking: Tensor, k: int, break_ties: bool) -> tuple[Te
         best = ranking.topk(k, dim=1, sorted=False)
         return best.indices, best.values
     # The look for ties would stall a GPU.
-    if ranking.is_cuda or k > _FEW_WINNERS * n:
+    if ranking.device.type != "cpu" or k > _FEW_WINNERS * n:
         return None, ranking.topk(k, dim=1, sorted=False).values.amin(dim=1, keepdim=True)
     values, indices = ranking.topk(k + 1, dim=1)
     threshold = values[:, k - 1 : k]

@@ -1,0 +1,111 @@
+"""On another device than the CPU everything works, and stays there. No GPU is needed; with one, see also the tests
+that skip without CUDA.
+"""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cl_sparse.layers import KWinners2d, SparseLinear, SparseWeights, Winners, normalize_sparse_weights, rezero_weights
+from cl_sparse.training import Observer, Run
+from tests.conftest import small_benchmark, small_config
+from tests.models.test_models import MODELS, SHAPE
+from tests.stand_in_gpu import GPU, stand_in_gpu
+from tests.strategies.conftest import LEARNERS, SPARSE
+
+NO_DROPOUT = {"dropout": 0.0}  # its draws differ: the layers that compute only winners drop only winners
+RUNS = {**LEARNERS, "sparse weights": {**SPARSE, "weights": "sparse"}}
+
+
+def test_the_stand_in_refuses_to_mix_devices() -> None:
+    with stand_in_gpu() as gpu:
+        there = torch.ones(3).to(gpu)
+        assert (there + there).device == GPU
+        with pytest.raises(RuntimeError, match="on the host"):
+            there + torch.ones(3)
+        with pytest.raises(RuntimeError, match="not supported"):
+            there.numpy()
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_accuracies_are_those_of_the_cpu(name, tmp_path) -> None:
+    def run(device: torch.device) -> tuple[Run, np.ndarray]:
+        config = small_config(**RUNS[name], **NO_DROPOUT)
+        run = Run(config, small_benchmark(config, 3), 3, device, Observer())
+        return run, np.asarray(run.run(tmp_path / f"{device.type}.pt")["accs"])
+
+    _, expected = run(torch.device("cpu"))
+    with stand_in_gpu() as gpu:
+        there, accs = run(gpu)
+        assert {tensor.device for tensor in there.learner.model.state_dict().values()} == {GPU}
+    np.testing.assert_allclose(accs, expected, atol=0.06)  # at most one of some twenty test samples of a task
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("name", MODELS)
+def test_gradients_are_those_of_the_cpu(name, dtype) -> None:
+    torch.manual_seed(0)
+    made = MODELS[name]().to(dtype)
+    for module in made.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    state = {key: tensor.clone() for key, tensor in made.state_dict().items()}
+    x, tasks = torch.randn(9, *SHAPE, dtype=dtype), torch.arange(9) % 3
+    expected = _gradients(made, x, tasks)
+    made.load_state_dict(state)
+    made.zero_grad()
+    with stand_in_gpu() as gpu:
+        got = _gradients(made.to(gpu), x.to(gpu), tasks.to(gpu))
+        assert {tensor.device for tensor in got.values()} == {GPU}
+        for key, tensor in got.items():
+            torch.testing.assert_close(tensor.cpu(), expected[key])
+
+
+def _gradients(model: nn.Module, x: Tensor, tasks: Tensor) -> dict[str, Tensor]:
+    logits = model(x, tasks)
+    logits.float().square().sum().backward()
+    rezero_weights(model)
+    return {"logits": logits} | {key: p.grad for key, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("inputs", ["any", "winners"])
+def test_a_sparse_layer_multiplies_and_rewires(inputs) -> None:
+    torch.manual_seed(0)
+    layer = SparseLinear(12, 7, fan_in=3, inputs=inputs)
+    places, values = torch.stack([torch.randperm(12)[:2] for _ in range(5)]), torch.rand(5, 2)
+
+    def use(layer: SparseLinear, x: Winners) -> list[Tensor]:
+        taken = set(zip(*layer.indices.tolist(), strict=True))
+        unit, source = next((u, s) for u in range(7) for s in range(12) if (u, s) not in taken)
+        device = layer.values.device
+        new = torch.tensor([unit], device=device), torch.tensor([source], device=device)
+        layer.rewire(torch.tensor([4], device=device), new)
+        y = layer(x)
+        y.square().sum().backward()
+        assert layer.values.grad is not None
+        return [y, layer.values.grad, layer.indices, layer.to_masked().weight]
+
+    state = {key: tensor.clone() for key, tensor in layer.state_dict().items()}
+    expected = use(layer, Winners(places, values, 12))
+    layer.load_state_dict(state)
+    with stand_in_gpu() as gpu:
+        got = use(layer.to(gpu), Winners(places.to(gpu), values.to(gpu), 12))
+        for tensor, of_cpu in zip(got, expected, strict=True):
+            assert tensor.device == GPU
+            torch.testing.assert_close(tensor.cpu(), of_cpu)
+
+
+def test_k_winners_of_channels_and_normalised_weights() -> None:
+    torch.manual_seed(0)
+    winners, weights = KWinners2d(6, percent_on=0.2), SparseWeights(nn.Linear(8, 4), 0.5)
+    x, flat = torch.randn(3, 6, 4, 4), torch.randn(3, 8)
+    expected = winners(x)
+    with stand_in_gpu() as gpu:
+        got = KWinners2d(6, percent_on=0.2).to(gpu)(x.to(gpu))
+        torch.testing.assert_close(got.cpu(), expected)
+        weights.to(gpu)
+        normalize_sparse_weights(weights)
+        rezero_weights(weights)
+        assert weights(flat.to(gpu)).device == GPU
+        assert int((weights.weight == 0).sum()) == 16
