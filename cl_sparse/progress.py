@@ -73,9 +73,10 @@ class RunProgress:
         if not self._quiet:
             self.console.print(line, highlight=False, soft_wrap=True)
 
-    def resumed(self, tasks: int, steps: int) -> None:
-        """Say that the run goes on after ``tasks`` finished ones."""
-        self.say(f"{self._name}: {tasks} tasks are done, going on")
+    def resumed(self, tasks: int, steps: int, same_code: bool) -> None:
+        """Say that the run goes on after ``tasks`` finished ones, and whether the code that trained them was this."""
+        by = "" if same_code else ", some by other code (code_hashes in the result says which)"
+        self.say(f"{self._name}: {tasks} tasks are done{by}, going on")
         self.advance(steps)
 
     def task_done(self, task: int, record: Record) -> None:

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -31,8 +32,12 @@ def machine(device: torch.device) -> dict[str, str | int]:
     return facts
 
 
+@cache
 def code_hash() -> str:
-    """Return a SHA-256 over every source file of the two packages, 16 hex digits: equal code gives an equal hash."""
+    """Return a SHA-256 over every source file of the two packages, 16 hex digits: equal code gives an equal hash.
+
+    Asked once per process: what is changed later on the disk does not run.
+    """
     root = Path(__file__).parent.parent
     digest = hashlib.sha256()
     for package in ("benchmarks", "cl_sparse"):
@@ -42,6 +47,7 @@ def code_hash() -> str:
     return digest.hexdigest()[:16]
 
 
+@cache
 def git_commit() -> str | None:
     """Return the checkout's commit, with ``-dirty`` when code or settings differ from it; None outside a checkout.
 

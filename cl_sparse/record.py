@@ -19,6 +19,7 @@ class Record:
         train_seconds, eval_seconds: per task trained.
         steps, samples: optimizer steps and training samples (repetitions counted) per task trained.
         carried_bytes: per task trained, what is carried to the next task beyond weights and biases.
+        code_hashes: per task trained, the hash of the code that trained it: a resumed run may have more than one.
     """
 
     accs: list[list[float]]
@@ -29,6 +30,7 @@ class Record:
     steps: list[int] = field(default_factory=list)
     samples: list[int] = field(default_factory=list)
     carried_bytes: list[dict[str, int]] = field(default_factory=list)
+    code_hashes: list[str] = field(default_factory=list)
 
     @classmethod
     def blank(cls, n_tasks: int, validation: bool) -> "Record":
@@ -52,6 +54,7 @@ class Record:
             "steps": self.steps,
             "samples": self.samples,
             "carried_bytes": self.carried_bytes,
+            "code_hashes": self.code_hashes,
             "seconds": {
                 "train": self.train_seconds,
                 "eval": self.eval_seconds,

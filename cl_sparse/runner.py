@@ -154,7 +154,7 @@ def _run_job(plan: RunPlan, job: Job, device: torch.device, progress: RunProgres
     checkpoint = checkpoint_path(plan.results_dir, config.name, seed)
     if plan.resume and checkpoint.exists():
         done = one.resume(checkpoint)
-        progress.resumed(done, sum(one.record.steps))
+        progress.resumed(done, sum(one.record.steps), {*one.record.code_hashes} == {one.code_hash})
     stats = one.run(checkpoint)
     stored: dict[str, Any] = {"seed": seed, **config.model_dump()}
     path = save_result(plan.results_dir, config.name, seed, stored, stats, datetime.now())

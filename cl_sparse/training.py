@@ -49,6 +49,8 @@ class Run:
         self.benchmark = benchmark.to(device)
         self.seed = seed
         self.observer = observer
+        # Asked now: by the end of a long run the files may have changed.
+        self.code_hash, self.git_commit = provenance.code_hash(), provenance.git_commit()
         self.strategy = build.strategy_of(config)
         self.recorder = AccuracyRecorder(benchmark.n_tasks)
         self.progress = ReportProgress(observer.on_steps)
@@ -62,6 +64,8 @@ class Run:
 
     def resume(self, checkpoint: Path) -> int:
         """Take up where ``checkpoint`` left off; return how many tasks are already trained.
+
+        They may have been trained by other code: the record says for each task by which.
 
         Raises:
             UserError: if the checkpoint is damaged or belongs to another config.
@@ -107,6 +111,7 @@ class Run:
         self.record.steps.append(self.progress.steps)
         self.record.samples.append(self.progress.samples)
         self.record.carried_bytes.append(carried_bytes(self.learner))
+        self.record.code_hashes.append(self.code_hash)
 
     def _test(self, task: int) -> None:
         last = task == self.benchmark.n_tasks - 1
@@ -158,8 +163,8 @@ class Run:
             "threads": torch.get_num_threads(),
             "versions": provenance.versions(),
             "machine": provenance.machine(self.learner.device),
-            "code_hash": provenance.code_hash(),
-            "git_commit": provenance.git_commit(),
+            "code_hash": self.code_hash,
+            "git_commit": self.git_commit,
             "stopped": stopped,
         }
 

@@ -9,6 +9,14 @@ import pytest
 from cl_sparse import provenance
 
 
+@pytest.fixture(autouse=True)
+def asked_anew():
+    """Forget what was found once for this process, before and after."""
+    provenance.git_commit.cache_clear()
+    yield
+    provenance.git_commit.cache_clear()
+
+
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """A checkout of its own, which the module believes it lives in."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from cl_sparse import provenance
 from cl_sparse.checkpoint import learner_state, load_checkpoint, save_checkpoint
 from cl_sparse.errors import UserError
 
@@ -83,6 +84,21 @@ def test_checkpoint_round_trip_restores_every_part_of_the_learner(make_run, tmp_
     for path, value in before.items():
         same = torch.equal(value, after[path]) if torch.is_tensor(value) else value == after[path]
         assert same or value != value, path
+
+
+def test_a_result_names_the_code_of_every_task(make_run, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance, "code_hash", lambda: "earlier")
+        make_run().run(tmp_path / "c.pt")
+    content = torch.load(tmp_path / "c.pt", weights_only=True)
+    for name in ("steps", "code_hashes"):  # as if killed before the last task
+        content["record"][name].pop()
+    save_checkpoint(tmp_path / "c.pt", content)
+    resumed = make_run()
+    done = resumed.resume(tmp_path / "c.pt")
+    stats = resumed.run(tmp_path / "c.pt")
+    assert stats["code_hash"] == provenance.code_hash() != "earlier"
+    assert stats["code_hashes"] == ["earlier"] * done + [stats["code_hash"]]
 
 
 def test_a_changed_config_is_refused_by_name(make_run, tmp_path):
