@@ -7,6 +7,7 @@ to the result of a step, B = (−η or, with Nesterov, −η·(1 + μ); 1).
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -82,15 +83,14 @@ class WeightRows:
         """Take a step with a gradient for single weights (a pair may be there several times); other rows wait."""
         from cl_sparse.synapses import row_kernels as kernels
 
-        matrix = self._matrix()
-        kick: NDArray[Any] = self.rule.kick()
+        kick = self._early_kick
         wanted = array(inputs)
-        if abs(np.linalg.det(matrix)) > _SMALLEST_DETERMINANT:
+        if kick is not None:
             # The row waits as well: what is added now becomes the gradient's effect by the step put off.
             self.catch_up(wanted)
-            kick = np.linalg.solve(matrix, kick)
             self._now += 1
         else:
+            kick = self.rule.kick()
             self._now += 1
             self.catch_up(wanted)
         kernels.add_entries(array(units), wanted, array(grads), *self._state(), kick)
@@ -110,6 +110,14 @@ class WeightRows:
         if self.momentum is None:
             return weight, np.empty((len(weight), 0), weight.dtype)
         return weight, array(self.momentum.t())
+
+    @cached_property
+    def _early_kick(self) -> NDArray[Any] | None:
+        """What a gradient of 1 adds before a step to have its effect after it; None if that is too inaccurate."""
+        matrix = self._matrix()
+        if abs(np.linalg.det(matrix)) <= _SMALLEST_DETERMINANT:
+            return None
+        return np.linalg.solve(matrix, self.rule.kick())
 
     def _matrix(self) -> NDArray[np.float64]:
         matrix = self.rule.matrix()
