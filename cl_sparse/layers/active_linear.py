@@ -144,9 +144,7 @@ def winners_product(values: Tensor, weight: Tensor, bias: Tensor | None, indices
 
     kernels.use_torch_threads()
     out = values.new_empty(len(indices), weight.shape[0])
-    on = array(indices) >= 0
-    ends = np.concatenate([[0], on.sum(1).cumsum()])
-    kernels.product(ends, array(indices)[on], array(values)[on], rows(weight), bias_array(bias, out), array(out))
+    kernels.product(array(indices), array(values), rows(weight), bias_array(bias, out), array(out))
     return out
 
 

@@ -16,6 +16,7 @@ from cl_sparse.layers.vector_tile import TILE_BYTES, add_rows
 
 __all__ = [
     "Array",
+    "add_up",
     "background_product",
     "compress",
     "entries",
@@ -33,21 +34,32 @@ _INPUTS = 64  # inputs taken together: a tile of their weights fits the first-le
 _SCAN = 64  # units that are looked at together in a search for winners
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def compress(x: Array, level: Any, ends: Array, columns: Array, values: Array) -> None:
+@njit(cache=True, parallel=True, nogil=True, error_model="numpy")
+def compress(x: Array, level: Any, ends: Array, columns: Array, values: Array) -> np.bool_:
     """Write the entries of x (B, n) that are not ``level``, less it, sample after sample.
 
-    ``columns`` and ``values`` have room for one entry more than there are.
+    Return whether ``columns`` and ``values`` have room for them; if not, nothing is written there.
     """
-    at = np.int64(0)
+    b = x.shape[0]
     ends[0] = 0
-    for s in range(x.shape[0]):
-        row = x[s]
+    for s in prange(b):
+        count = np.int32(0)
+        for j in range(x.shape[1]):
+            count += np.int32(x[s, j] != level)
+        ends[s + 1] = count
+    for s in range(b):
+        ends[s + 1] += ends[s]
+    if ends[b] > columns.size:
+        return np.bool_(False)
+    for s in prange(b):
+        at, end, row = ends[s], ends[s + 1], x[s]
         for j in range(row.size):
+            if at == end:
+                break
             # Written in any case, and overwritten by the next: a branch would be mispredicted too often.
             columns[at], values[at] = j, row[j] - level
             at += np.int64(row[j] != level)
-        ends[s + 1] = at
+    return np.bool_(True)
 
 
 @njit(cache=True, parallel=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -98,27 +110,36 @@ def background_product(
 
 
 @njit(cache=True, parallel=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def product(ends: Array, columns: Array, values: Array, weight: Array, bias: Array, out: Array) -> None:
-    """out (B, n) = bias + x·weight for an x that is 0 but for few entries."""
+def product(indices: Array, inputs: Array, weight: Array, bias: Array, out: Array) -> None:
+    """out (B, n) = bias + x·weight for an x of which only the inputs (B, m) at the indices (-1 is skipped) are on."""
     n = weight.shape[1]
     tile = TILE_BYTES // weight.itemsize
     whole = n // tile * tile
     for s in prange(out.shape[0]):
+        columns, values = np.empty(indices.shape[1], np.int64), np.empty(indices.shape[1], inputs.dtype)
+        count = 0
+        for e in range(indices.shape[1]):
+            if indices[s, e] >= 0:
+                columns[count], values[count] = indices[s, e], inputs[s, e]
+                count += 1
         out[s] = bias
         for first in range(0, whole, tile):
-            add_rows(weight, first, columns, values, ends[s], ends[s + 1], out, s * n + first)
-        for e in range(ends[s], ends[s + 1]):
+            add_rows(weight, first, columns, values, 0, count, out, s * n + first)
+        for e in range(count):
             for j in range(whole, n):
                 out[s, j] += values[e] * weight[columns[e], j]
 
 
 @njit(cache=True, parallel=True, nogil=True, error_model="numpy")
-def select(x: Array, factor: Array, k: int, winners: Array) -> np.bool_:
-    """Write the k units of each sample with the largest x·factor into winners (B, k), best first.
+def select(x: Array, factor: Array, winners: Array, values: Array, rate: Array) -> np.bool_:
+    """Find the k units of each sample with the largest x·factor.
 
-    Return whether that is the whole truth: False if a loser ties with a winner, or a value is not a number.
+    Write them, best first, and their x into winners and values (B, k), and into rate (n,) the share of the samples that
+    each unit is a positive winner of. Return whether that is the whole truth: False if a loser ties with a winner, or a
+    value is not a number.
     """
     b, n = x.shape
+    k = winners.shape[1]
     plain = np.ones(b, np.bool_)
     for s in prange(b):
         best = np.full(k + 1, -np.inf, x.dtype)
@@ -142,7 +163,15 @@ def select(x: Array, factor: Array, k: int, winners: Array) -> np.bool_:
                     best[at], which[at] = rank, first + j
                     threshold = best[k]
         winners[s] = which[:k]
+        for w in range(k):
+            values[s, w] = x[s, which[w]]
         plain[s] = numbers and best[k - 1] > best[k]
+    rate[:] = 0
+    for s in range(b):
+        for w in range(k):
+            rate[winners[s, w]] += values[s, w] > 0
+    for j in range(n):
+        rate[j] /= b
     return plain.all()
 
 
@@ -181,6 +210,16 @@ def input_gradient(in_indices: Array, out_indices: Array, out_grads: Array, weig
                     if out_indices[s, o] >= 0:
                         total += out_grads[s, o] * weight[row, out_indices[s, o]]
             in_grads[s, i] = total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def add_up(indices: Array, grads: Array, totals: Array) -> None:
+    """totals (n,) = sums of the gradients (B, m) of each of the units (B, m); -1 is skipped."""
+    totals[:] = 0
+    for s in range(indices.shape[0]):
+        for o in range(indices.shape[1]):
+            if indices[s, o] >= 0:
+                totals[indices[s, o]] += grads[s, o]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

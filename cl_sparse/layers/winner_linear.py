@@ -41,13 +41,13 @@ class PreActivations:
     layer: "WinnerLinear"
     inputs: Tensor | Winners
 
-    def at(self, indices: Tensor) -> Tensor:
-        """Return the pre-activations of the units ``indices`` (B, k; -1 gives 0), with gradient."""
+    def with_gradient(self, indices: Tensor, values: Tensor) -> Tensor:
+        """Return the pre-activations ``values`` of the units ``indices`` (B, k; -1 stands for nothing), with gradient."""
         dense = self.inputs if isinstance(self.inputs, Tensor) else self.inputs.values
         among = None if isinstance(self.inputs, Tensor) else self.inputs.indices
         weight = self.layer.stored_weight()
         apply: Callable[..., Tensor] = _WinnerValues.apply
-        return apply(dense, weight, self.layer.bias, self.values, indices, among)
+        return apply(dense, weight, self.layer.bias, values, indices, among)
 
 
 class WinnerLinear(ActiveLinear):
@@ -96,34 +96,31 @@ class CompactKWinners(KWinners):
         if not isinstance(x, PreActivations):
             return super().forward(x)
         k = self.k if self.training else self.k_inference
-        indices = self._select(x.values, k)
-        values = x.at(indices)
+        indices, values, on_rate = self._select(x.values, k)
+        values = x.with_gradient(indices, values)
         if self.relu:
             indices = torch.where(values > 0, indices, -1)
             values = values.relu()
-        winners = Winners(indices, values, self.n)
         if self.training and len(indices):
-            counts = winners.detach().on_counts().to(self.duty_cycle.dtype)
-            self._move_duty_cycle(counts / len(indices), len(indices))
-        return winners
+            self._move_duty_cycle(on_rate, len(indices))
+        return Winners(indices, values, self.n)
 
-    def _select(self, x: Tensor, k: int) -> Tensor:
-        """Return the winners (B, k or, with ties, more)."""
+    def _select(self, x: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the winners (B, k or, with ties, more), their values, and the share of samples a unit is on for."""
         from cl_sparse.layers import winner_kernels as kernels
 
-        if k >= self.n:
-            return torch.arange(self.n).expand(len(x), self.n).contiguous()
-        indices = torch.empty(len(x), k, dtype=torch.long)
-        if k == 0 or not len(x):
-            return indices
-        # The same numbers as functional.boosted makes, so that near ties fall alike.
-        factor = torch.exp(-self.boost_strength * self.duty_cycle)
-        factor = factor if float(self.boost_strength) else torch.ones_like(factor)
-        kernels.use_torch_threads()
-        if kernels.select(array(x), array(factor), k, array(indices)):
-            return indices
+        if 0 < k < self.n and len(x):
+            indices, values = torch.empty(len(x), k, dtype=torch.long), x.new_empty(len(x), k)
+            on_rate = torch.empty_like(self.duty_cycle)
+            # The same numbers as functional.boosted makes, so that near ties fall alike.
+            factor = torch.exp(-self.boost_strength * self.duty_cycle)
+            kernels.use_torch_threads()
+            if kernels.select(array(x), array(factor), array(indices), array(values), array(on_rate)):
+                return indices, values, on_rate
         ranking = functional.boosted(x, self.duty_cycle, self.boost_strength)
-        return _all_winners(ranking, k, self.break_ties)
+        indices = _all_winners(ranking, k, self.break_ties)
+        values = x.gather(1, indices.clamp(min=0)).masked_fill_(indices < 0, 0)
+        return indices, values, Winners(indices, values, self.n).on_counts().to(self.duty_cycle.dtype) / len(x)
 
 
 class CompactDropout(nn.Dropout):
@@ -145,7 +142,7 @@ class CompactDropout(nn.Dropout):
 def _all_winners(ranking: Tensor, k: int, break_ties: bool) -> Tensor:
     """Return all units that tie with the k-th best, or pass because something is not a number; -1 fills up."""
     best = ranking.topk(k, dim=1)
-    if break_ties:
+    if break_ties or not 0 < k < ranking.shape[1] or not len(ranking):
         return best.indices
     on = ~(ranking < best.values[:, k - 1 :])
     most = int(on.sum(1).max())
@@ -160,15 +157,12 @@ def _dense_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     x = x.contiguous()
     if not x.numel():
         return nn.functional.linear(x, weight, bias).detach()
-    level = array(x).min()
-    entries = np.count_nonzero(array(x) != level)
-    if entries > _MOST_FOREGROUND * x.numel():
+    level, most = array(x).min(), int(_MOST_FOREGROUND * x.numel())
+    ends, columns, values = np.empty(len(x) + 1, np.int64), np.empty(most, np.int64), np.empty(most, level.dtype)
+    kernels.use_torch_threads()
+    if not kernels.compress(array(x), level, ends, columns, values):
         return nn.functional.linear(x, weight, bias).detach()
     out = x.new_empty(len(x), weight.shape[0])
-    ends, columns = np.empty(len(x) + 1, np.int64), np.empty(entries + 1, np.int64)
-    values = np.empty(entries + 1, array(x).dtype)
-    kernels.use_torch_threads()
-    kernels.compress(array(x), level, ends, columns, values)
     kernels.background_product(ends, columns, values, level, rows(weight), bias_array(bias, out), array(out))
     return out
 
@@ -178,16 +172,18 @@ class _WinnerValues(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: InputMajorWeight, _bias: Tensor | None, z: Tensor, indices: Tensor, among: Any
+        ctx: Any, x: Tensor, weight: InputMajorWeight, _bias: Tensor | None, values: Tensor, indices: Tensor, among: Any
     ) -> Tensor:
         ctx.save_for_backward(x, weight, indices, *(() if among is None else (among,)))
         ctx.lazy = weight.lazy_rows is not None
-        return z.gather(1, indices.clamp(min=0)).masked_fill_(indices < 0, 0)
+        return values
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        from cl_sparse.layers import winner_kernels as kernels
+
         x, weight, indices, *among = ctx.saved_tensors
-        grad = torch.where(indices < 0, 0, grads[0])
+        grad = grads[0].contiguous()
         for_x = for_weight = for_bias = None
         if ctx.needs_input_grad[0]:
             full = Winners(indices, grad, weight.shape[0])
@@ -198,8 +194,8 @@ class _WinnerValues(torch.autograd.Function):
             else:
                 for_weight = _grad_of_units(x, indices, grad, weight, ctx.lazy)
         if ctx.needs_input_grad[2]:
-            columns = torch.where(indices < 0, weight.shape[0], indices).flatten()
-            for_bias = grad.new_zeros(weight.shape[0] + 1).index_add_(0, columns, grad.flatten())[:-1]
+            for_bias = grad.new_empty(weight.shape[0])
+            kernels.add_up(array(indices), array(grad), array(for_bias))
         return for_x, for_weight, for_bias, None, None, None
 
 

@@ -132,19 +132,23 @@ def test_selection_is_topk_or_says_that_it_is_not_enough(batch: int, n: int, k: 
     x = x.round() if coarse else x
     factor = torch.rand(n, generator=generator(seed)).round(decimals=1)
     ranking = x * factor
-    found = torch.empty(batch, k, dtype=torch.long)
-    enough = select(x.numpy(), factor.numpy(), k, found.numpy())
+    found, values, on_rate = torch.empty(batch, k, dtype=torch.long), torch.empty(batch, k), torch.empty(n)
+    enough = select(x.numpy(), factor.numpy(), found.numpy(), values.numpy(), on_rate.numpy())
     best = ranking.sort(dim=1, descending=True).values
     tied = n > k and bool((best[:, k - 1 : k] == best[:, k : k + 1]).any())
     assert enough == (not tied)
     torch.testing.assert_close(ranking.gather(1, found).sort(dim=1, descending=True).values, best[:, :k])
+    assert torch.equal(values, x.gather(1, found))
+    if batch:
+        torch.testing.assert_close(on_rate, torch.zeros(batch, n).scatter(1, found, values).gt(0).float().mean(0))
 
 
 def test_selection_sees_what_is_not_a_number():
     x = np.ones((2, 70), np.float32) * np.arange(70, dtype=np.float32)
-    assert select(x, np.ones(70, np.float32), 3, np.empty((2, 3), np.int64))
+    rest = np.ones(70, np.float32), np.empty((2, 3), np.int64), np.empty((2, 3), np.float32), np.empty(70, np.float32)
+    assert select(x, *rest)
     x[1, 2] = np.nan
-    assert not select(x, np.ones(70, np.float32), 3, np.empty((2, 3), np.int64))
+    assert not select(x, *rest)
 
 
 def test_dropout_drops_winners_and_scales_the_others():
