@@ -5,9 +5,13 @@ from typing import Any, overload
 
 import torch
 from torch import Tensor
+from torch.optim.sgd import sgd
 
 from cl_sparse.layers.active_linear import InputMajorWeight, fast
 from cl_sparse.synapses.lazy_rows import StepRule, WeightRows, zero_momentum
+
+# What torch's step takes from a parameter group.
+_NUMBERS = ("lr", "momentum", "weight_decay", "dampening", "nesterov", "maximize")
 
 
 class LazySGD(torch.optim.SGD):
@@ -52,25 +56,30 @@ class LazySGD(torch.optim.SGD):
             with torch.enable_grad():
                 loss = closure()
         self._claim()
-        lazily: list[tuple[Tensor, Tensor]] = []
+        for group in self.param_groups:
+            changed = [p for p in group["params"] if p.grad is not None]
+            momenta = {p: self._momentum(p) for p in changed} if group["momentum"] else {}
+            current = [p for p in changed if not self._step_lazily(p, group)]
+            # Not super().step(): what that does besides takes longer than the update of a few biases.
+            sgd(
+                current,
+                [p.grad for p in current],
+                [momenta[p] for p in current] if momenta else [],
+                fused=True,
+                grad_scale=getattr(self, "grad_scale", None),
+                found_inf=getattr(self, "found_inf", None),
+                **{name: group[name] for name in _NUMBERS},
+            )
+        return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, as ``torch.optim.SGD``, which enters it into a profile as well."""
+        if not set_to_none:
+            super().zero_grad(set_to_none=False)
+            return
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                if group["momentum"] and self.state[parameter].get("momentum_buffer") is None:
-                    self.state[parameter]["momentum_buffer"] = zero_momentum(parameter)
-                if isinstance(parameter, InputMajorWeight) and isinstance(parameter.lazy_rows, WeightRows):
-                    rows = self._rows(parameter, group)
-                    if parameter.grad.is_sparse:
-                        _step(rows, parameter.grad)
-                        lazily.append((parameter, parameter.grad))
-                        parameter.grad = None
-                    else:
-                        rows.catch_up()
-        super().step()
-        for parameter, grad in lazily:
-            parameter.grad = grad
-        return loss
+                parameter.grad = None
 
     def flush(self) -> None:
         """Bring all weights up to date."""
@@ -122,11 +131,34 @@ class LazySGD(torch.optim.SGD):
                 if isinstance(parameter, InputMajorWeight) and parameter.lazy_rows is None and fast(parameter):
                     parameter.lazy_rows = WeightRows(parameter, None, _rule(group))
 
+    def _step_lazily(self, parameter: Tensor, group: dict[str, Any]) -> bool:
+        """Take the step of a weight with a sparse gradient; bring one with a dense gradient up to date for its step."""
+        if not isinstance(parameter, InputMajorWeight) or not isinstance(parameter.lazy_rows, WeightRows):
+            return False
+        rows, grad = self._rows(parameter, group), parameter.grad
+        if grad is None or not grad.is_sparse:
+            rows.catch_up()
+            return False
+        # Repeated entries add up in the update as they would in the gradient: it need not be coalesced.
+        if grad.sparse_dim() == 1:
+            rows.step_units(grad._indices()[0], grad._values())
+        else:
+            rows.step_entries(grad._indices()[0], grad._indices()[1], grad._values())
+        return True
+
+    def _momentum(self, parameter: Tensor) -> Tensor:
+        """Return the momentum of a parameter, zero at first."""
+        state = self.state[parameter]
+        if state.get("momentum_buffer") is None:
+            state["momentum_buffer"] = zero_momentum(parameter)
+        momentum: Tensor = state["momentum_buffer"]
+        return momentum
+
     def _rows(self, parameter: InputMajorWeight, group: dict[str, Any]) -> WeightRows:
         """Return the parameter's rows, for the group's present numbers and the present momentum."""
         rule = _rule(group)
         # Without momentum torch leaves an earlier buffer as it is.
-        momentum = self.state[parameter]["momentum_buffer"] if rule.momentum else None
+        momentum = self._momentum(parameter) if rule.momentum else None
         rows = parameter.lazy_rows
         if not isinstance(rows, WeightRows) or rows.rule != rule or rows.momentum is not momentum:
             if rows is not None:
@@ -137,11 +169,3 @@ class LazySGD(torch.optim.SGD):
 
 def _rule(group: dict[str, Any]) -> StepRule:
     return StepRule(float(group["lr"]), group["momentum"], group["weight_decay"], group["nesterov"])
-
-
-def _step(rows: WeightRows, grad: Tensor) -> None:
-    # Repeated entries add up in the update as they would in the gradient: it need not be coalesced.
-    if grad.sparse_dim() == 1:
-        rows.step_units(grad._indices()[0], grad._values())
-    else:
-        rows.step_entries(grad._indices()[0], grad._indices()[1], grad._values())
