@@ -144,7 +144,8 @@ def winners_product(values: Tensor, weight: Tensor, bias: Tensor | None, indices
 
     kernels.use_torch_threads()
     out = values.new_empty(len(indices), weight.shape[0])
-    kernels.product(array(indices), array(values), rows(weight), bias_array(bias, out), array(out))
+    by_input = rows(weight)
+    kernels.product(array(indices), array(values), by_input, bias_array(bias, by_input), array(out))
     return out
 
 
@@ -186,6 +187,6 @@ def rows(weight: Tensor) -> "NDArray[Any]":
     return np.ascontiguousarray(weight.detach().t().numpy())
 
 
-def bias_array(bias: Tensor | None, out: Tensor) -> "NDArray[Any]":
-    """Return the bias, or zeros."""
-    return array(out.new_zeros(out.shape[1]) if bias is None else bias)
+def bias_array(bias: Tensor | None, weight: "NDArray[Any]") -> "NDArray[Any]":
+    """Return the bias of weights (inputs, units), or zeros."""
+    return np.zeros(weight.shape[1], weight.dtype) if bias is None else array(bias)

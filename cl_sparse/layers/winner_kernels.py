@@ -17,21 +17,17 @@ from cl_sparse.layers.vector_tile import TILE_BYTES, add_rows
 __all__ = [
     "Array",
     "add_up",
-    "background_product",
     "compress",
     "entries",
     "group",
     "input_gradient",
     "product",
-    "select",
+    "product_row",
     "unit_gradients",
     "use_torch_threads",
 ]
 
 Array = np.ndarray[Any, Any]
-
-_INPUTS = 64  # inputs taken together: a tile of their weights fits the first-level cache
-_SCAN = 64  # units that are looked at together in a search for winners
 
 
 @njit(cache=True, parallel=True, nogil=True, error_model="numpy")
@@ -63,116 +59,30 @@ def compress(x: Array, level: Any, ends: Array, columns: Array, values: Array) -
 
 
 @njit(cache=True, parallel=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def background_product(
-    ends: Array, columns: Array, values: Array, level: Any, weight: Array, bias: Array, out: Array
-) -> None:
-    """out (B, n) = bias + x·weight for an x that is ``level`` but for the entries, which are added to it.
-
-    The columns of each sample are in ascending order.
-    """
-    n_in, n = weight.shape
-    b = out.shape[0]
-    tile = TILE_BYTES // weight.itemsize
-    parts = (n_in + _INPUTS - 1) // _INPUTS
-    bounds = np.empty((parts + 1, b), np.int64)
-    for s in range(b):
-        at = ends[s]
-        for part in range(parts):
-            bounds[part, s] = at
-            while at < ends[s + 1] and columns[at] < (part + 1) * _INPUTS:
-                at += 1
-        bounds[parts, s] = at
-    for block in prange((n + tile - 1) // tile):
-        first = block * tile
-        last = min(n, first + tile)
-        base = np.zeros(last - first, weight.dtype)
-        for i in range(n_in):
-            row = weight[i, first:last]
-            for j in range(row.size):
-                base[j] += row[j]
-        for j in range(base.size):
-            base[j] = level * base[j] + bias[first + j]
-        if last - first == tile:
-            source, target, column = weight, out, first
-        else:
-            # The last columns are too few for a tile: they are computed in copies that are wide enough.
-            source, target, column = np.zeros((n_in, tile), weight.dtype), np.zeros((b, tile), weight.dtype), 0
-            source[:, : last - first] = weight[:, first:last]
-        for s in range(b):
-            target[s, column : column + last - first] = base
-        # All samples meet the same few inputs in turn, so that a tile of their weights stays in the first-level cache.
-        for part in range(parts):
-            for s in range(b):
-                at, end = bounds[part, s], bounds[part + 1, s]
-                add_rows(source, column, columns, values, at, end, target, s * target.shape[1] + column)
-        if last - first < tile:
-            out[:, first:last] = target[:, : last - first]
-
-
-@njit(cache=True, parallel=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def product(indices: Array, inputs: Array, weight: Array, bias: Array, out: Array) -> None:
-    """out (B, n) = bias + x·weight for an x of which only the inputs (B, m) at the indices (-1 is skipped) are on."""
+    """out (B, n) = bias + x·weight for an x of which the inputs (B, m) at the indices (-1: none) are on."""
+    for s in prange(len(out)):
+        product_row(indices[s], inputs[s], weight, bias, out, s)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def product_row(indices: Array, inputs: Array, weight: Array, bias: Array, out: Array, s: int) -> None:
+    """out[s] (n,) = bias + x·weight for an x of which the inputs (m,) at the indices (-1: none) are on."""
+    columns, values = np.empty(indices.size, np.int64), np.empty(indices.size, inputs.dtype)
+    count = 0
+    for e in range(indices.size):
+        if indices[e] >= 0:
+            columns[count], values[count] = indices[e], inputs[e]
+            count += 1
+    out[s] = bias
     n = weight.shape[1]
     tile = TILE_BYTES // weight.itemsize
     whole = n // tile * tile
-    for s in prange(out.shape[0]):
-        columns, values = np.empty(indices.shape[1], np.int64), np.empty(indices.shape[1], inputs.dtype)
-        count = 0
-        for e in range(indices.shape[1]):
-            if indices[s, e] >= 0:
-                columns[count], values[count] = indices[s, e], inputs[s, e]
-                count += 1
-        out[s] = bias
-        for first in range(0, whole, tile):
-            add_rows(weight, first, columns, values, 0, count, out, s * n + first)
-        for e in range(count):
-            for j in range(whole, n):
-                out[s, j] += values[e] * weight[columns[e], j]
-
-
-@njit(cache=True, parallel=True, nogil=True, error_model="numpy")
-def select(x: Array, factor: Array, winners: Array, values: Array, rate: Array) -> np.bool_:
-    """Find the k units of each sample with the largest x·factor.
-
-    Write them, best first, and their x into winners and values (B, k), and into rate (n,) the share of the samples that
-    each unit is a positive winner of. Return whether that is the whole truth: False if a loser ties with a winner, or a
-    value is not a number.
-    """
-    b, n = x.shape
-    k = winners.shape[1]
-    plain = np.ones(b, np.bool_)
-    for s in prange(b):
-        best = np.full(k + 1, -np.inf, x.dtype)
-        which = np.full(k + 1, -1, np.int64)
-        threshold, numbers = best[k], True
-        for first in range(0, n, _SCAN):
-            row, weight = x[s, first : first + _SCAN], factor[first : first + _SCAN]
-            some = np.int32(0)
-            for j in range(row.size):
-                some |= np.int32(not row[j] * weight[j] <= threshold)
-            if some == 0:
-                continue
-            for j in range(row.size):
-                rank = row[j] * weight[j]
-                if not rank <= threshold:
-                    numbers = numbers and not np.isnan(rank)
-                    at = k
-                    while at > 0 and best[at - 1] < rank:
-                        best[at], which[at] = best[at - 1], which[at - 1]
-                        at -= 1
-                    best[at], which[at] = rank, first + j
-                    threshold = best[k]
-        winners[s] = which[:k]
-        for w in range(k):
-            values[s, w] = x[s, which[w]]
-        plain[s] = numbers and best[k - 1] > best[k]
-    rate[:] = 0
-    for s in range(b):
-        for w in range(k):
-            rate[winners[s, w]] += values[s, w] > 0
-    for j in range(n):
-        rate[j] /= b
-    return plain.all()
+    for first in range(0, whole, tile):
+        add_rows(weight, first, columns, values, 0, count, out, s * n + first)
+    for e in range(count):
+        for j in range(whole, n):
+            out[s, j] += values[e] * weight[columns[e], j]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

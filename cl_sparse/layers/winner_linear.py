@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cl_sparse.layers import functional
@@ -29,20 +30,61 @@ _MOST_FOREGROUND = 0.35
 
 @dataclass(frozen=True)
 class PreActivations:
-    """The pre-activations of a :class:`WinnerLinear`, and what their winners' gradients need.
+    """The pre-activations (B, n) of a :class:`WinnerLinear`, of which as a rule only the winners are written down.
 
     Attributes:
-        values: (B, n) pre-activations, without gradient.
         layer: the layer they come from.
         inputs: its input.
     """
 
-    values: Tensor
     layer: "WinnerLinear"
     inputs: Tensor | Winners
 
+    def __len__(self) -> int:
+        return self.inputs.shape[0]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Their floating type, that of the weights."""
+        return self.layer.stored_weight().dtype
+
+    def dense(self) -> Tensor:
+        """Return all of them (B, n), without gradient."""
+        weight, bias = self.layer.stored_weight(), self.layer.bias
+        with torch.no_grad():
+            if isinstance(self.inputs, Winners):
+                return winners_product(self.inputs.values, weight, bias, self.inputs.indices)
+            return nn.functional.linear(self.inputs, weight, bias)
+
+    def search(self, factor: Tensor, winners: Tensor, values: Tensor, on_rate: Tensor) -> bool:
+        """Find the k units of each sample with the largest pre-activation · factor (n,).
+
+        Args:
+            factor: (n,) what to multiply by.
+            winners: (B, k) receives the units.
+            values: (B, k) receives their pre-activations.
+            on_rate: (n,) receives the share of the samples that each unit is a positive winner of.
+
+        Returns:
+            False if that is not the whole truth, because of ties or of what is not a number.
+        """
+        from cl_sparse.layers import winner_search as kernels
+        from cl_sparse.layers.threads import use_torch_threads
+
+        found = array(factor), array(winners), array(values), array(on_rate)
+        weight = rows(self.layer.stored_weight())
+        rest = weight, bias_array(self.layer.bias, weight), *found
+        threads = use_torch_threads()
+        if isinstance(self.inputs, Winners):
+            return bool(kernels.search_among_active(array(self.inputs.indices), array(self.inputs.values), *rest))
+        foreground = _foreground(self.inputs)
+        if foreground is None:
+            return bool(kernels.search(array(self.dense()), *found))
+        ends, columns, entries, level = foreground
+        return bool(kernels.search_over_background(threads, ends, columns, entries, level, *rest))
+
     def with_gradient(self, indices: Tensor, values: Tensor) -> Tensor:
-        """Return the pre-activations ``values`` of the units ``indices`` (B, k; -1 stands for nothing), with gradient."""
+        """Return the pre-activations ``values`` of the units ``indices`` (B, k; -1 stands for none), with gradient."""
         dense = self.inputs if isinstance(self.inputs, Tensor) else self.inputs.values
         among = None if isinstance(self.inputs, Tensor) else self.inputs.indices
         weight = self.layer.stored_weight()
@@ -60,14 +102,11 @@ class WinnerLinear(ActiveLinear):
 
     def forward(self, x: Tensor | Winners) -> Any:
         """Return the pre-activations of a batch."""
-        if isinstance(x, Winners):
-            if not fast(x.values):
-                return super().forward(x)
-            weight = self.current_weight(x.indices)
-            return PreActivations(winners_product(x.values, weight, self.bias, x.indices).detach(), self, x)
-        if not fast(x) or x.dim() != 2:
+        values = x.values if isinstance(x, Winners) else x
+        if not fast(values) or values.dim() != 2:
             return super().forward(x)
-        return PreActivations(_dense_product(x.detach(), self.current_weight(), self.bias), self, x)
+        self.current_weight(x.indices if isinstance(x, Winners) else None)
+        return PreActivations(self, x)
 
 
 class CompactKWinners(KWinners):
@@ -96,30 +135,26 @@ class CompactKWinners(KWinners):
         if not isinstance(x, PreActivations):
             return super().forward(x)
         k = self.k if self.training else self.k_inference
-        indices, values, on_rate = self._select(x.values, k)
+        indices, values, on_rate = self._select(x, k)
         values = x.with_gradient(indices, values)
         if self.relu:
             indices = torch.where(values > 0, indices, -1)
             values = values.relu()
-        if self.training and len(indices):
-            self._move_duty_cycle(on_rate, len(indices))
+        if self.training and len(x):
+            self._move_duty_cycle(on_rate, len(x))
         return Winners(indices, values, self.n)
 
-    def _select(self, x: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _select(self, x: PreActivations, k: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return the winners (B, k or, with ties, more), their values, and the share of samples a unit is on for."""
-        from cl_sparse.layers import winner_kernels as kernels
-
         if 0 < k < self.n and len(x):
-            indices, values = torch.empty(len(x), k, dtype=torch.long), x.new_empty(len(x), k)
+            indices, values = torch.empty(len(x), k, dtype=torch.long), torch.empty(len(x), k, dtype=x.dtype)
             on_rate = torch.empty_like(self.duty_cycle)
             # The same numbers as functional.boosted makes, so that near ties fall alike.
-            factor = torch.exp(-self.boost_strength * self.duty_cycle)
-            kernels.use_torch_threads()
-            if kernels.select(array(x), array(factor), array(indices), array(values), array(on_rate)):
+            if x.search(torch.exp(-self.boost_strength * self.duty_cycle), indices, values, on_rate):
                 return indices, values, on_rate
-        ranking = functional.boosted(x, self.duty_cycle, self.boost_strength)
-        indices = _all_winners(ranking, k, self.break_ties)
-        values = x.gather(1, indices.clamp(min=0)).masked_fill_(indices < 0, 0)
+        z = x.dense()
+        indices = _all_winners(functional.boosted(z, self.duty_cycle, self.boost_strength), k, self.break_ties)
+        values = z.gather(1, indices.clamp(min=0)).masked_fill_(indices < 0, 0)
         return indices, values, Winners(indices, values, self.n).on_counts().to(self.duty_cycle.dtype) / len(x)
 
 
@@ -150,21 +185,20 @@ def _all_winners(ranking: Tensor, k: int, break_ties: bool) -> Tensor:
     return torch.where(on.gather(1, indices), indices, -1)
 
 
-def _dense_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Return x·weightᵀ + bias, where it pays without the entries of x that are at its background level."""
+def _foreground(x: Tensor) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], np.floating[Any]] | None:
+    """Return the entries of x (B, n) that are not at its background level, or None if skipping the others does not pay.
+
+    Returns:
+        Where each sample's entries end (B + 1,), their columns and values (less the level) in a row, and the level.
+    """
     from cl_sparse.layers import winner_kernels as kernels
 
     x = x.contiguous()
     if not x.numel():
-        return nn.functional.linear(x, weight, bias).detach()
+        return None
     level, most = array(x).min(), int(_MOST_FOREGROUND * x.numel())
     ends, columns, values = np.empty(len(x) + 1, np.int64), np.empty(most, np.int64), np.empty(most, level.dtype)
-    kernels.use_torch_threads()
-    if not kernels.compress(array(x), level, ends, columns, values):
-        return nn.functional.linear(x, weight, bias).detach()
-    out = x.new_empty(len(x), weight.shape[0])
-    kernels.background_product(ends, columns, values, level, rows(weight), bias_array(bias, out), array(out))
-    return out
+    return (ends, columns, values, level) if kernels.compress(array(x), level, ends, columns, values) else None
 
 
 class _WinnerValues(torch.autograd.Function):

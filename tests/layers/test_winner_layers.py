@@ -4,15 +4,11 @@ import copy
 import pickle
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from cl_sparse.layers import ActiveLinear, CompactDropout, CompactKWinners, KWinners, WinnerLinear, Winners
-from cl_sparse.layers.winner_kernels import select
 
 
 def generator(seed: int) -> torch.Generator:
@@ -120,35 +116,6 @@ def test_gradcheck_of_winner_values(compact_input: bool):
         return act(layer(Winners(winners.indices, x * (winners.indices >= 0), 9) if compact_input else x)).dense()
 
     assert torch.autograd.gradcheck(function, (x.clone().requires_grad_(), layer.stored_weight(), layer.bias))
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    batch=st.integers(0, 5), n=st.integers(1, 300), k=st.integers(1, 20), coarse=st.booleans(), seed=st.integers(0, 99)
-)
-def test_selection_is_topk_or_says_that_it_is_not_enough(batch: int, n: int, k: int, coarse: bool, seed: int):
-    k = min(k, n)
-    x = torch.randn(batch, n, generator=generator(seed))
-    x = x.round() if coarse else x
-    factor = torch.rand(n, generator=generator(seed)).round(decimals=1)
-    ranking = x * factor
-    found, values, on_rate = torch.empty(batch, k, dtype=torch.long), torch.empty(batch, k), torch.empty(n)
-    enough = select(x.numpy(), factor.numpy(), found.numpy(), values.numpy(), on_rate.numpy())
-    best = ranking.sort(dim=1, descending=True).values
-    tied = n > k and bool((best[:, k - 1 : k] == best[:, k : k + 1]).any())
-    assert enough == (not tied)
-    torch.testing.assert_close(ranking.gather(1, found).sort(dim=1, descending=True).values, best[:, :k])
-    assert torch.equal(values, x.gather(1, found))
-    if batch:
-        torch.testing.assert_close(on_rate, torch.zeros(batch, n).scatter(1, found, values).gt(0).float().mean(0))
-
-
-def test_selection_sees_what_is_not_a_number():
-    x = np.ones((2, 70), np.float32) * np.arange(70, dtype=np.float32)
-    rest = np.ones(70, np.float32), np.empty((2, 3), np.int64), np.empty((2, 3), np.float32), np.empty(70, np.float32)
-    assert select(x, *rest)
-    x[1, 2] = np.nan
-    assert not select(x, *rest)
 
 
 def test_dropout_drops_winners_and_scales_the_others():
