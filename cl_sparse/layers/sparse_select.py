@@ -141,7 +141,8 @@ def select(
         _win_with_nan(ids, values)
         return guess
     few = 4 * k if guess > -np.inf else 0
-    if few and k * 50 > y.size:
+    # Only where the order of the candidates is the same with and without a guess.
+    if few and k * 50 > y.size and tops.size <= 8 * k:
         count = _reaching(y, factor, guess, places)
     if not k <= count <= few:
         count = _candidates(y, factor, k, tops, ranks, places)

@@ -17,7 +17,6 @@ from cl_sparse.layers.vector_tile import TILE_BYTES, add_rows
 __all__ = [
     "Array",
     "add_up",
-    "compress",
     "entries",
     "group",
     "input_gradient",
@@ -28,34 +27,6 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, Any]
-
-
-@njit(cache=True, parallel=True, nogil=True, error_model="numpy")
-def compress(x: Array, level: Any, ends: Array, columns: Array, values: Array) -> np.bool_:
-    """Write the entries of x (B, n) that are not ``level``, less it, sample after sample.
-
-    Return whether ``columns`` and ``values`` have room for them; if not, nothing is written there.
-    """
-    b = x.shape[0]
-    ends[0] = 0
-    for s in prange(b):
-        count = np.int32(0)
-        for j in range(x.shape[1]):
-            count += np.int32(x[s, j] != level)
-        ends[s + 1] = count
-    for s in range(b):
-        ends[s + 1] += ends[s]
-    if ends[b] > columns.size:
-        return np.bool_(False)
-    for s in prange(b):
-        at, end, row = ends[s], ends[s + 1], x[s]
-        for j in range(row.size):
-            if at == end:
-                break
-            # Written in any case, and overwritten by the next: a branch would be mispredicted too often.
-            columns[at], values[at] = j, row[j] - level
-            at += np.int64(row[j] != level)
-    return np.bool_(True)
 
 
 @njit(cache=True, parallel=True, nogil=True, error_model="numpy", fastmath={"contract"})

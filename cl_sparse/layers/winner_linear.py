@@ -26,6 +26,8 @@ from cl_sparse.layers.winners import Winners
 
 # Up to this share of entries that are not background, skipping the background beats a dense product (measured).
 _MOST_FOREGROUND = 0.35
+# Up to so many winners, looking for them in every tile of units beats writing all pre-activations down (measured).
+_FEW_WINNERS = 32
 
 
 @dataclass(frozen=True)
@@ -66,22 +68,28 @@ class PreActivations:
             on_rate: (n,) receives the share of the samples that each unit is a positive winner of.
 
         Returns:
-            False if that is not the whole truth, because of ties or of what is not a number.
+            False if there are ties, or what is not finite; the tensors are then of no use.
         """
-        from cl_sparse.layers import winner_search as kernels
+        from cl_sparse.layers import background
+        from cl_sparse.layers import winner_search as rows_search
         from cl_sparse.layers.threads import use_torch_threads
 
         found = array(factor), array(winners), array(values), array(on_rate)
         weight = rows(self.layer.stored_weight())
-        rest = weight, bias_array(self.layer.bias, weight), *found
+        linear = weight, bias_array(self.layer.bias, weight)
         threads = use_torch_threads()
         if isinstance(self.inputs, Winners):
-            return bool(kernels.search_among_active(array(self.inputs.indices), array(self.inputs.values), *rest))
+            active = array(self.inputs.indices), array(self.inputs.values)
+            return bool(rows_search.search_among_active(threads, *active, *linear, *found))
         foreground = _foreground(self.inputs)
+        if foreground is not None and winners.shape[1] <= _FEW_WINNERS:
+            return bool(background.search_over_background(threads, *foreground, *linear, *found))
         if foreground is None:
-            return bool(kernels.search(array(self.dense()), *found))
-        ends, columns, entries, level = foreground
-        return bool(kernels.search_over_background(threads, ends, columns, entries, level, *rest))
+            z = array(self.dense())
+        else:
+            z = np.empty((len(self), len(on_rate)), weight.dtype)
+            background.product(*foreground, *linear, z)
+        return bool(rows_search.search(threads, z, *found))
 
     def with_gradient(self, indices: Tensor, values: Tensor) -> Tensor:
         """Return the pre-activations ``values`` of the units ``indices`` (B, k; -1 stands for none), with gradient."""
@@ -191,14 +199,14 @@ def _foreground(x: Tensor) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], np
     Returns:
         Where each sample's entries end (B + 1,), their columns and values (less the level) in a row, and the level.
     """
-    from cl_sparse.layers import winner_kernels as kernels
+    from cl_sparse.layers.background import compress
 
     x = x.contiguous()
     if not x.numel():
         return None
     level, most = array(x).min(), int(_MOST_FOREGROUND * x.numel())
     ends, columns, values = np.empty(len(x) + 1, np.int64), np.empty(most, np.int64), np.empty(most, level.dtype)
-    return (ends, columns, values, level) if kernels.compress(array(x), level, ends, columns, values) else None
+    return (ends, columns, values, level) if compress(array(x), level, ends, columns, values) else None
 
 
 class _WinnerValues(torch.autograd.Function):

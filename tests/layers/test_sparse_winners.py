@@ -86,6 +86,11 @@ def test_selection(n: int, share: float, batch: int, levels: int, threads: int, 
     assert (values == np.take_along_axis(y, ids, 1)).all()
     ranks = np.sort(np.take_along_axis(y * factor, ids, 1), 1)
     assert (ranks == np.sort(y * factor, 1)[:, n - k :]).all()
+    alone = np.empty_like(ids)
+    for sample in range(batch):
+        one = slice(sample, sample + 1)
+        sparse_select.winners_of_dense(1, y[one], factor, alone[one], values[one])
+    assert (alone == ids).all(), "what wins, and in which order, depends on the other samples"
 
 
 @pytest.mark.parametrize("threads", [1, 2])
