@@ -66,7 +66,7 @@ class ActiveLinear(nn.Linear):
         """Return the (B, out_features) outputs for a dense tensor (B, in_features) or winners among as many."""
         if not isinstance(x, Winners):
             return super().forward(x)
-        if not fast(x.values):
+        if not self._compiles(x.values, x.n):
             return super().forward(x.dense())
         weight = self.current_weight(x.indices)
         apply: Callable[..., Tensor] = _ActiveProduct.apply
@@ -83,6 +83,11 @@ class ActiveLinear(nn.Linear):
     def stored_weight(self) -> InputMajorWeight:
         """Return the weight as it is; the rows that the last forward pass read are up to date."""
         return cast(InputMajorWeight, self._parameters["weight"])
+
+    def _compiles(self, values: Tensor, n: int) -> bool:
+        """Whether the compiled loops, which check nothing, can work on (B, …) values of ``n`` inputs."""
+        same = values.dtype == self.stored_weight().dtype and n == self.in_features
+        return same and values.dim() == 2 and fast(values) and fast(self.stored_weight())
 
     def _store(self, weight: Tensor) -> None:
         self._parameters["weight"] = input_major(weight)

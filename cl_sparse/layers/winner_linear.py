@@ -15,7 +15,6 @@ from cl_sparse.layers.active_linear import (
     InputMajorWeight,
     array,
     bias_array,
-    fast,
     grad_of_inputs,
     grad_of_weight,
     rows,
@@ -111,7 +110,7 @@ class WinnerLinear(ActiveLinear):
     def forward(self, x: Tensor | Winners) -> Any:
         """Return the pre-activations of a batch."""
         values = x.values if isinstance(x, Winners) else x
-        if not fast(values) or values.dim() != 2:
+        if not self._compiles(values, x.shape[-1]):
             return super().forward(x)
         self.current_weight(x.indices if isinstance(x, Winners) else None)
         return PreActivations(self, x)

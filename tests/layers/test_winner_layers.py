@@ -158,6 +158,14 @@ def test_half_precision_takes_the_dense_way():
     assert torch.equal(compact(x), dense(x))
 
 
+@pytest.mark.parametrize("layer", [ActiveLinear, WinnerLinear])
+def test_inputs_that_do_not_fit_raise_as_in_torch(layer: type[ActiveLinear]):
+    for x in (torch.zeros(2, 8), torch.zeros(2, 7).double()):
+        for given in (x, Winners(torch.zeros(2, 1, dtype=torch.long), x[:, :1], x.shape[1])):
+            with pytest.raises(RuntimeError, match=r"shapes|dtype"):
+                layer(7, 5)(given)
+
+
 def test_results_do_not_depend_on_the_number_of_threads():
     before = torch.get_num_threads()
     seen = []
