@@ -174,3 +174,13 @@ def test_dense_input_to_a_lazy_layer_takes_a_dense_step():
             layer(x).square().sum().backward()
             optimizer.step()
     torch.testing.assert_close(lazy.weight, plain.weight, rtol=0, atol=1e-12)
+
+
+def test_zero_grad_forgets_the_gradients_or_fills_them_with_zeros():
+    _, compact = nets()
+    optimizer = LazySGD(compact.parameters(), 0.05)
+    compact(batch(1)[0]).sum().backward()
+    optimizer.zero_grad(set_to_none=False)
+    assert all(not parameter.grad.to_dense().any() for parameter in compact.parameters())
+    optimizer.zero_grad()
+    assert all(parameter.grad is None for parameter in compact.parameters())
