@@ -10,9 +10,9 @@ from cl_sparse.models.heads import Head
 Compute = Literal["auto", "reference", "winners"]
 """How to compute k-winners: as masks over dense layers, only what wins, or whichever is faster."""
 
-# Up to this share of winners computing only what wins is faster, from 512 units (`python -m perf crossover`). The first
+# Up to this share of winners computing only what wins is faster, from 256 units (`python -m perf crossover`). The first
 # run on a machine compiles the loops, though, for about 15 s, which narrow nets take long to make up for.
-MOST_WINNERS = 0.05
+MOST_WINNERS = 0.1
 FEWEST_UNITS = 2000
 
 
