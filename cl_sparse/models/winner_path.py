@@ -11,7 +11,7 @@ Compute = Literal["auto", "reference", "winners"]
 """How to compute k-winners: as masks over dense layers, only what wins, or whichever is faster."""
 
 # Up to this share of winners computing only what wins is faster, from 256 units (`python -m perf crossover`). The first
-# run on a machine compiles the loops, though, for about 15 s, which narrow nets take long to make up for.
+# run on a machine compiles the loops, though, for about 25 s, which narrow nets take long to make up for.
 MOST_WINNERS = 0.1
 FEWEST_UNITS = 2000
 
