@@ -12,7 +12,7 @@ from numba import njit, prange
 
 from cl_sparse.layers.vector_tile import TILE_BYTES, add_rows
 from cl_sparse.layers.winner_kernels import Array
-from cl_sparse.layers.winner_search import count
+from cl_sparse.layers.winner_search import write_rate
 
 _INPUTS = 64  # inputs taken together: a tile of their weights fits the first-level cache
 _SCAN = 64  # units that are looked at together
@@ -107,7 +107,7 @@ def search_over_background(
                     )
         winners[s], kept[s] = units[0, s, :k], values[0, s, :k]
         clear[0, s] &= ranks[0, s, k - 1] > ranks[0, s, k]
-    return bool(clear.all()) and count(winners, kept, rate)
+    return bool(clear.all()) and write_rate(winners, kept, rate)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

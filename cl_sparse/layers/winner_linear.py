@@ -1,4 +1,4 @@
-"""Linear layer and k-winners as one computation: all pre-activations, then nothing but the winners."""
+"""Linear layer and k-winners as one computation, in which only the winners are written down and have gradients."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -22,7 +22,7 @@ def search(parts: int, x: Array, factor: Array, winners: Array, kept: Array, rat
         room = _room(x.shape[1], winners.shape[1], x)
         for s in range(len(x) * part // parts, len(x) * (part + 1) // parts):
             clear[part] &= _search_row(x[s], factor, winners[s], kept[s], *room)
-    return bool(clear.all()) and count(winners, kept, rate)
+    return bool(clear.all()) and write_rate(winners, kept, rate)
 
 
 @njit(cache=True, parallel=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -48,11 +48,11 @@ def search_among_active(
         for s in range(b * part // parts, b * (part + 1) // parts):
             product_row(indices[s], inputs[s], weight, bias, z, 0)
             clear[part] &= _search_row(z[0], factor, winners[s], kept[s], *room)
-    return bool(clear.all()) and count(winners, kept, rate)
+    return bool(clear.all()) and write_rate(winners, kept, rate)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def count(winners: Array, kept: Array, rate: Array) -> bool:
+def write_rate(winners: Array, kept: Array, rate: Array) -> bool:
     """Write the share of the samples that each unit is a positive winner of to rate (n,); return True."""
     rate[:] = 0
     for s in range(len(winners)):

@@ -65,6 +65,7 @@ class LazySGD(torch.optim.SGD):
                 current,
                 [p.grad for p in current],
                 [momenta[p] for p in current] if momenta else [],
+                has_sparse_grad=any(p.grad.is_sparse for p in current),
                 fused=True,
                 grad_scale=getattr(self, "grad_scale", None),
                 found_inf=getattr(self, "found_inf", None),

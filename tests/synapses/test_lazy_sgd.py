@@ -184,3 +184,11 @@ def test_zero_grad_forgets_the_gradients_or_fills_them_with_zeros():
     assert all(not parameter.grad.to_dense().any() for parameter in compact.parameters())
     optimizer.zero_grad()
     assert all(parameter.grad is None for parameter in compact.parameters())
+
+
+def test_sparse_gradients_of_other_layers_are_refused_as_by_torch():
+    layer = nn.Embedding(4, 3, sparse=True)
+    optimizer = LazySGD(layer.parameters(), 0.05)
+    layer(torch.tensor([1])).sum().backward()
+    with pytest.raises(RuntimeError, match="sparse"):
+        optimizer.step()
