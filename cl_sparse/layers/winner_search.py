@@ -5,6 +5,8 @@ x·factor. They write them and their x into ``winners`` and ``kept`` (B, k), and
 samples that each unit is a positive winner of. They return whether that can be done: False if a loser ties with a
 winner, or a value is not finite; the arrays are then of no use. What is found, and in which order, does not depend on
 the number of threads.
+
+Weights come inputs first, (inputs, n); bias and factor are (n,).
 """
 
 import numpy as np
