@@ -1,6 +1,6 @@
 """The command line: checks what the user asks for, then hands a `RunPlan` to the runner.
 
-Imports neither torch nor, for help and listing, pydantic: both answer at once. Bad input is one line and exit code 2.
+Imports no torch before everything is checked: help and listing answer at once. Bad input is one line and exit code 2.
 """
 
 import argparse
@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from cl_sparse.config.experiments import Catalogue, load_experiments, parse_overrides
+from cl_sparse.config.wording import near
 from cl_sparse.errors import UserError
-from cl_sparse.experiments import Catalogue, load_experiments, parse_overrides
-from cl_sparse.plan import RunPlan
-from cl_sparse.wording import near
+from cl_sparse.run.plan import RunPlan
 
 DEFAULT_NAME = "quickstart"
 _BAD_INPUT = 2
@@ -135,7 +135,7 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     if not plan.dry_run:
         _check_writable(plan.results_dir)
-    from cl_sparse.runner import run  # torch and Avalanche: seconds, so not before everything above is right
+    from cl_sparse.run.session import run  # torch and Avalanche: seconds, so not before everything above is right
 
     return run(plan)
 
@@ -163,7 +163,7 @@ def _catalogue_text(catalogue: Catalogue) -> str:
 
 
 def _parameter_text() -> str:
-    from cl_sparse.reference import parameters  # pydantic
+    from cl_sparse.config.reference import parameters
 
     lines = []
     for parameter in parameters():

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from cl_sparse import provenance
+from cl_sparse.run import provenance
 from perf import axes, crossover, data_path, document, sparse_linear, winners
 
 CASES: dict[str, Callable[[int], list[dict[str, object]]]] = {

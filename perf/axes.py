@@ -87,8 +87,8 @@ def _growth(cost: Cost, half: Cost | None) -> dict[str, object]:
 
 def _selection(units: int) -> dict[str, object]:
     """Return the cost of selecting winners from (128, units) pre-activations, which the streamed layers do not hold."""
-    from cl_sparse.layers import sparse_select
-    from cl_sparse.layers.threads import use_torch_threads
+    from cl_sparse.kernels import live_winners as sparse_select
+    from cl_sparse.kernels.threads import use_torch_threads
 
     y, ones = torch.randn(BATCH, units), np.ones(units, np.float32)
     ids, values = np.empty((BATCH, FEW), np.int64), np.empty((BATCH, FEW), np.float32)

@@ -18,7 +18,7 @@ from cl_sparse.config import build_config
 from cl_sparse.data.image_data import make_image_data
 from cl_sparse.models import SimpleMLP, SingleHead
 from cl_sparse.plugins import Cumulative
-from cl_sparse.training import Observer, Run
+from cl_sparse.run.one_run import Observer, Run
 from perf.timing import interleave, ratio
 
 SAMPLES = 60_000

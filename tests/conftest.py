@@ -11,9 +11,10 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from benchmarks.base import Benchmark
-from cl_sparse import build
 from cl_sparse.config import ExperimentConfig, build_config
-from cl_sparse.training import Observer, Run
+from cl_sparse.run import build
+from cl_sparse.run.one_run import Observer, Run
+from tests.learner_examples import LEARNERS
 
 mpl.use("Agg")
 # No timed checks: a busy machine is no failure. In CI the same examples every time.
@@ -59,3 +60,9 @@ def make_run():
         return Run(config, small_benchmark(config, seed), seed, torch.device("cpu"), Observer())
 
     return make
+
+
+@pytest.fixture(params=sorted(LEARNERS))
+def learner_config(request):
+    """Return the changes that make the small experiment use one learner."""
+    return LEARNERS[request.param]

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from cl_sparse.layers import KWinners2d, SparseLinear, SparseWeights, Winners, normalize_sparse_weights, rezero_weights
-from cl_sparse.training import Observer, Run
+from cl_sparse.run.one_run import Observer, Run
 from tests.conftest import small_benchmark, small_config
+from tests.learner_examples import LEARNERS, SPARSE
 from tests.models.test_models import MODELS, SHAPE
 from tests.stand_in_gpu import GPU, stand_in_gpu
-from tests.strategies.conftest import LEARNERS, SPARSE
 
 NO_DROPOUT = {"dropout": 0.0}  # its draws differ: the layers that compute only winners drop only winners
 RUNS = {**LEARNERS, "sparse weights": {**SPARSE, "weights": "sparse"}}

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cl_sparse.experiments import load_experiments
+from cl_sparse.config.experiments import load_experiments
 from cl_sparse.report.__main__ import main as report
 
 ROOT = Path(__file__).resolve().parent.parent

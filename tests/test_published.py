@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from cl_sparse import build
 from cl_sparse.config import build_config
 from cl_sparse.results import find_results, load_result
-from cl_sparse.training import Observer, Run
+from cl_sparse.run import build
+from cl_sparse.run.one_run import Observer, Run
 
 PUBLISHED = Path(__file__).resolve().parent.parent / "results" / "published"
 

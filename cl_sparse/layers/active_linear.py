@@ -145,7 +145,7 @@ class _ActiveProduct(torch.autograd.Function):
 
 def winners_product(values: Tensor, weight: Tensor, bias: Tensor | None, indices: Tensor) -> Tensor:
     """Return the dense outputs (B, n) for winners as inputs."""
-    from cl_sparse.layers import winner_kernels as kernels
+    from cl_sparse.kernels import winners as kernels
 
     kernels.use_torch_threads()
     out = values.new_empty(len(indices), weight.shape[0])
@@ -156,7 +156,7 @@ def winners_product(values: Tensor, weight: Tensor, bias: Tensor | None, indices
 
 def grad_of_inputs(in_indices: Tensor, out_indices: Tensor, out_grads: Tensor, weight: Tensor) -> Tensor:
     """Return the gradient (B, m) of winners that are inputs, from those of the units that are on."""
-    from cl_sparse.layers import winner_kernels as kernels
+    from cl_sparse.kernels import winners as kernels
 
     grads = out_grads.new_empty(in_indices.shape)
     kernels.use_torch_threads()
@@ -168,7 +168,7 @@ def grad_of_weight(
     in_indices: Tensor, in_values: Tensor, out_indices: Tensor, out_grads: Tensor, weight: Tensor, sparse: bool
 ) -> Tensor:
     """Return the gradient of the weight: sparse if it may be and that is cheaper, with repeated entries."""
-    from cl_sparse.layers import winner_kernels as kernels
+    from cl_sparse.kernels import winners as kernels
 
     most = in_indices.numel() * out_indices.shape[1]
     if not sparse or most > _MOST_ENTRIES * weight.numel():

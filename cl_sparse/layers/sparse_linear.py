@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from cl_sparse.layers.sparse_product import Layout, sparse_product, winners_product
-from cl_sparse.layers.sparse_rewire import Rewired, rewired
 from cl_sparse.layers.sparse_state import BY_INPUTS, BY_UNITS, places, sparse_state
 from cl_sparse.layers.sparse_weights import SparseWeights
-from cl_sparse.layers.sparse_wiring import Wiring, draw_inputs, index_type, wiring_of
 from cl_sparse.layers.winners import Winners
+from cl_sparse.wiring.places import Wiring, draw_inputs, index_type, wiring_of
+from cl_sparse.wiring.rewire import Rewired, rewired
 
 Inputs = Literal["any", "winners"]
 Method = Literal["auto", "dense", "active", "torch"]

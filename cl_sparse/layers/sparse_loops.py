@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cl_sparse.layers import sparse_kernels as kernels
-from cl_sparse.layers.sparse_kernels import Array
+from cl_sparse.kernels import live as kernels
+from cl_sparse.kernels.live import Array
+from cl_sparse.kernels.threads import use_torch_threads
 from cl_sparse.layers.sparse_product import FEW_ON, Layout
-from cl_sparse.layers.threads import use_torch_threads
 
 On = tuple[Tensor, Tensor]
 
@@ -96,7 +96,7 @@ def streamed(layout: Layout, values: Tensor, bias: Tensor, x: Tensor, ids: Tenso
         factor: (units,).
         k: number of winners.
     """
-    from cl_sparse.layers import sparse_select as select
+    from cl_sparse.kernels import live_winners as select
 
     on, winning = torch.empty(len(x), k, dtype=torch.long), x.new_empty(len(x), k)
     if k and len(x):

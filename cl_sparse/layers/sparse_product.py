@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cl_sparse.layers.sparse_wiring import Wiring, wiring_of
+from cl_sparse.wiring.places import Wiring, wiring_of
 
 # Up to this share of non-zeros the loops over what is on are faster than those along the batch. Measured with
 # `python -m perf loops`, batch 128, float32.

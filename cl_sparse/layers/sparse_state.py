@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from cl_sparse.layers.sparse_wiring import Wiring, wiring_of
+from cl_sparse.wiring.places import Wiring, wiring_of
 
 BY_UNITS = ("crow_indices", "col_indices")
 BY_INPUTS = ("ccol_indices", "row_indices")

@@ -69,9 +69,9 @@ class PreActivations:
         Returns:
             False if there are ties, or what is not finite; the tensors are then of no use.
         """
-        from cl_sparse.layers import background
-        from cl_sparse.layers import winner_search as rows_search
-        from cl_sparse.layers.threads import use_torch_threads
+        from cl_sparse.kernels import background
+        from cl_sparse.kernels import winner_search as rows_search
+        from cl_sparse.kernels.threads import use_torch_threads
 
         found = array(factor), array(winners), array(values), array(on_rate)
         weight = rows(self.layer.stored_weight())
@@ -198,7 +198,7 @@ def _foreground(x: Tensor) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], np
     Returns:
         Where each sample's entries end (B + 1,), their columns and values (less the level) in a row, and the level.
     """
-    from cl_sparse.layers.background import compress
+    from cl_sparse.kernels.background import compress
 
     x = x.contiguous()
     if not x.numel():
@@ -221,7 +221,7 @@ class _WinnerValues(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        from cl_sparse.layers import winner_kernels as kernels
+        from cl_sparse.kernels import winners as kernels
 
         x, weight, indices, *among = ctx.saved_tensors
         grad = grads[0].contiguous()
@@ -242,7 +242,7 @@ class _WinnerValues(torch.autograd.Function):
 
 def _grad_of_units(x: Tensor, indices: Tensor, grad: Tensor, weight: Tensor, sparse: bool) -> Tensor:
     """Return the weight's gradient for dense inputs: sparse in the units, if it may be, or dense."""
-    from cl_sparse.layers import winner_kernels as kernels
+    from cl_sparse.kernels import winners as kernels
 
     if not sparse:
         return (x.t() @ Winners(indices, grad, weight.shape[0]).dense()).t()

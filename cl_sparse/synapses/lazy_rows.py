@@ -70,7 +70,7 @@ class WeightRows:
         """Bring the weights of ``inputs`` (-1 is skipped), or of all of them, up to date."""
         if not self._now:
             return
-        from cl_sparse.synapses import row_kernels as kernels
+        from cl_sparse.kernels import lazy_rows as kernels
 
         kernels.use_torch_threads()
         wanted = np.arange(len(self._clock)) if inputs is None else inputs
@@ -81,7 +81,7 @@ class WeightRows:
 
     def step_entries(self, units: Tensor, inputs: Tensor, grads: Tensor) -> None:
         """Take a step with a gradient for single weights (a pair may be there several times); other rows wait."""
-        from cl_sparse.synapses import row_kernels as kernels
+        from cl_sparse.kernels import lazy_rows as kernels
 
         kick = self._early_kick
         wanted = array(inputs)
@@ -97,7 +97,7 @@ class WeightRows:
 
     def step_units(self, units: Tensor, grads: Tensor) -> None:
         """Take a step with the gradient ``grads`` (u, inputs) of some units; all rows are up to date afterwards."""
-        from cl_sparse.synapses import row_kernels as kernels
+        from cl_sparse.kernels import lazy_rows as kernels
 
         kernels.use_torch_threads()
         table = self._table(self._now + 1)

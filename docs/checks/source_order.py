@@ -16,12 +16,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cl_sparse import build
-from cl_sparse.checkpoint import checkpoint_path
+from cl_sparse.config.experiments import load_experiments
 from cl_sparse.data import BatchLoader
-from cl_sparse.experiments import load_experiments
 from cl_sparse.results import save_result
-from cl_sparse.training import Observer, Run
+from cl_sparse.run import build
+from cl_sparse.run.checkpoint import checkpoint_path
+from cl_sparse.run.one_run import Observer, Run
 
 
 def in_source_order(loader: BatchLoader) -> Iterator[list[Tensor]]:

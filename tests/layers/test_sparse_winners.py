@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from cl_sparse.layers import KWinners, sparse_loops, sparse_select
+from cl_sparse.kernels import live_winners as sparse_select
+from cl_sparse.layers import KWinners, sparse_loops
 from cl_sparse.layers.sparse_linear import SparseLinear
 from cl_sparse.layers.sparse_winners import Pending, StreamedKWinners, StreamedSparseLinear, streamed_product
 from cl_sparse.layers.winners import Winners

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from cl_sparse import build
 from cl_sparse.errors import UserError
 from cl_sparse.layers import CompactKWinners, WinnerLinear, Winners, update_boost_strength
 from cl_sparse.models import HeadFactory, MaskedHead, MultiHead, SimpleMLP, SingleHead, activation_layers
 from cl_sparse.plugins.sparsity import active_counts
+from cl_sparse.run import build
 from cl_sparse.synapses import LazySGD, connections, live_synapses
 from tests.conftest import small_benchmark, small_config
 

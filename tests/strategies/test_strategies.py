@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from cl_sparse.metrics import average_accuracy
-from cl_sparse.progress import planned_steps
+from cl_sparse.run.progress import planned_steps
 
 
 def samples(run):

@@ -1,0 +1,257 @@
+"""The one typed model of an experiment: every parameter with its meaning, unit, default and range.
+
+The names down to ``record_stats`` that the original experiments had are kept; an integer is accepted where a float is
+meant. Nothing here imports torch.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from cl_sparse.config import rules
+from cl_sparse.config.registry import unknown_name
+from cl_sparse.config.wording import explain, near
+from cl_sparse.errors import UserError
+
+_MOST = 10**9  # of anything that is counted: beyond it, arithmetic on sizes overflows somewhere below us
+
+
+class ExperimentConfig(BaseModel):
+    """All parameters of one experiment. Build it from a file with `cl_sparse.config.experiments`, or by keyword.
+
+    Raises:
+        pydantic.ValidationError: for an unknown parameter, a wrong type, a value out of range, or a combination that
+            cannot work (`build_config` turns it into a one-line `UserError`).
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: str = Field("experiment", description="The experiment's name; set by its key in the file.")
+    description: str = Field("", description="What the experiment shows, in one line.")
+
+    # The stream of tasks
+    benchmark: str = Field(
+        "PermutedMNIST", description="Benchmark by name; or mnist (with mnist_mode) or cifar (with num_batch)."
+    )
+    mnist_mode: Literal["perm", "split"] | None = Field(
+        None, description="For benchmark mnist only: perm is PermutedMNIST, split is SplitMNIST."
+    )
+    num_batch: int | None = Field(
+        None, ge=1, le=100_000, description="Tasks in the stream; null: the benchmark's own number."
+    )
+    dataset: str | None = Field(
+        None,
+        description="Data the benchmark is built on, where it leaves the choice: mnist, fashion_mnist, cifar10, "
+        "cifar100, digits, image_folder:DIR or npz:FILE; null: the benchmark's own.",
+    )
+    scenario: Literal["task", "domain", "class"] | None = Field(
+        None, description="What a learner is told and asked; null: domain for permuted and rotated streams, else task."
+    )
+    class_order: Literal["natural", "random"] | None = Field(
+        None, description="Order in which a split stream deals out the classes; null: natural."
+    )
+    max_angle: float | None = Field(
+        None, gt=0, le=360, description="Rotation of a rotated stream's last task, degrees; null: the benchmark's own."
+    )
+    normalize: Literal["standard", "unit"] = Field(
+        "standard",
+        description="Inputs: standard has zero mean and unit variance in training; unit has pixels from 0 to 1.",
+    )
+    validation: float = Field(
+        0.0, ge=0, lt=1, description="Share of each task's training samples held out to validate on."
+    )
+    train_subset: int | None = Field(None, ge=1, description="Training samples of the data set to keep; null: all.")
+    test_subset: int | None = Field(None, ge=1, description="Test samples of the data set to keep; null: all.")
+
+    # The learner
+    strategy: str = Field("sequential", description="How the stream is learned, by name.")
+    cumul: bool = Field(False, description="Train once on the union of all tasks (strategy joint).")
+    plugins: list[dict[str, Any]] = Field(
+        default_factory=list, description="Methods to add: a list of {name: NAME, ARGUMENT: VALUE, ...}."
+    )
+    heads: Literal["multi", "single"] | None = Field(
+        None,
+        description="multi: one output layer per task; single: one for all (scenario task: masked to the task's "
+        "classes); null: multi for split streams in scenario task, else single.",
+    )
+    loss_outputs: Literal["all", "seen", "current"] = Field(
+        "all", description="Outputs the training loss sees in scenario class: of all, the seen, or the current classes."
+    )
+
+    # The net
+    cnn: bool = Field(False, description="Convolutional net; otherwise a multilayer perceptron.")
+    hidden_units: int = Field(4000, ge=1, le=1_000_000, description="Units in each hidden fully connected layer.")
+    hidden_layers: int = Field(1, ge=1, le=100, description="Hidden fully connected layers.")
+    dropout: float = Field(0.5, ge=0, lt=1, description="Share of a hidden layer's outputs dropped in training.")
+    sparsify: bool = Field(
+        False, description="k-winners and sparse weights in every hidden layer; otherwise ReLU and dense weights."
+    )
+    percent_on_fc: float = Field(
+        1.0, gt=0, le=1, description="Share of units on after a fully connected layer; 1: ReLU (sparsify)."
+    )
+    percent_on_conv: float = Field(
+        1.0, gt=0, le=1, description="Share of channels on at each place after a convolution; 1: ReLU (sparsify)."
+    )
+    k_inference_factor: float = Field(
+        1.5, gt=0, description="Winners in evaluation over winners in training (sparsify)."
+    )
+    boost_strength: float = Field(
+        1.0, ge=0, description="How strongly rarely used units are favoured; 0: not at all (sparsify)."
+    )
+    boost_strength_factor: float = Field(
+        0.9, ge=0, le=1, description="What boost_strength is multiplied by after each epoch (sparsify)."
+    )
+    duty_cycle_period: int = Field(1000, ge=1, description="Samples over which a unit's use is averaged (sparsify).")
+    weight_sparsity_fc: float = Field(
+        1.0, gt=0, le=1, description="Share of non-zero weights in a fully connected layer; 1: dense (sparsify)."
+    )
+    weight_sparsity_conv: float = Field(
+        1.0, gt=0, le=1, description="Share of non-zero weights in a convolution; 1: dense (sparsify)."
+    )
+    weights: Literal["masked", "sparse"] = Field(
+        "masked",
+        description="How an MLP stores sparse weights: masked, as zeros in dense layers; sparse, the live ones alone.",
+    )
+    compute: Literal["auto", "reference", "winners"] = Field(
+        "auto",
+        description="How an MLP computes k-winners: reference, as masks over dense layers; winners, nothing but what "
+        "wins; auto, the faster of the two (sparsify).",
+    )
+
+    # Training
+    optimizer: Literal["sgd", "adam"] = Field("sgd", description="Optimizer.")
+    lr: float = Field(0.1, gt=0, description="Learning rate.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum (sgd).")
+    nesterov: bool = Field(True, description="Nesterov momentum (sgd).")
+    weight_decay: float = Field(1e-4, ge=0, description="L2 penalty on all parameters.")
+    mb_size: int = Field(128, ge=1, description="Samples in a training mini-batch.")
+    train_ep: int = Field(2, ge=1, description="Epochs on the first task.")
+    train_ep_inc: int | None = Field(None, ge=1, description="Epochs on each later task; null: as train_ep.")
+
+    # Evaluation and bookkeeping
+    eval_mb_size: int = Field(1000, ge=1, description="Samples in a test mini-batch; changes the speed only.")
+    eval_every: int = Field(1, ge=1, description="Tasks from one test of all tasks to the next.")
+    record_stats: bool = Field(True, description="Record which units are on and how dense the weights are.")
+    seeds: int = Field(
+        1, ge=1, le=10_000, description="Runs, with seeds 0, 1, ..., unless the command line says otherwise."
+    )
+
+    @field_validator("*")
+    @classmethod
+    def _countable(cls, value: object) -> object:
+        if isinstance(value, int) and value > _MOST:
+            raise ValueError(f"{_MOST} is the most")
+        return value
+
+    @field_validator("strategy")
+    @classmethod
+    def _known_strategy(cls, value: str) -> str:
+        problem = unknown_name("strategy", value)
+        if problem:
+            raise ValueError(problem)
+        return value
+
+    @field_validator("plugins")
+    @classmethod
+    def _known_plugins(cls, value: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for plugin in value:
+            problem = unknown_name("plugin", plugin["name"]) if "name" in plugin else f"{plugin} has no name"
+            if problem:
+                raise ValueError(problem)
+        names = [plugin["name"] for plugin in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name} is there twice")
+        return value
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        rules.check(self)
+        return self
+
+    @property
+    def effective_benchmark(self) -> str:
+        """The benchmark's registered name, with the source's ``mnist`` and ``cifar`` translated."""
+        return rules.benchmark_name(self)
+
+    @property
+    def effective_strategy(self) -> str:
+        """The strategy's registered name, with ``cumul`` translated."""
+        return "joint" if self.cumul and self.strategy == "sequential" else self.strategy
+
+    @property
+    def effective_scenario(self) -> Literal["task", "domain", "class"]:
+        """The scenario, with null translated."""
+        return self.scenario or ("task" if rules.STREAMS[self.effective_benchmark].kind == "split" else "domain")
+
+    @property
+    def effective_heads(self) -> Literal["multi", "single"]:
+        """The heads, with null translated."""
+        if self.heads is not None:
+            return self.heads
+        split = rules.STREAMS[self.effective_benchmark].kind == "split"
+        return "multi" if split and self.effective_scenario == "task" else "single"
+
+    def epochs(self, task: int) -> int:
+        """Return the epochs on task number ``task``, counted from 0."""
+        return self.train_ep if task == 0 or self.train_ep_inc is None else self.train_ep_inc
+
+    def benchmark_args(self) -> dict[str, Any]:
+        """Return the arguments for the benchmark's function, without seed and data root; what is null is left out."""
+        args = {
+            "n_tasks": self.num_batch,
+            "dataset": self.dataset,
+            "scenario": self.scenario,
+            "class_order": self.class_order,
+            "max_angle": self.max_angle,
+            "normalize": self.normalize,
+            "validation": self.validation,
+            "train_subset": self.train_subset,
+            "test_subset": self.test_subset,
+        }
+        return {key: value for key, value in args.items() if value is not None}
+
+    def identity(self) -> dict[str, Any]:
+        """Return the parameters that decide a run's outcome, as plain Python: all but texts and the number of seeds."""
+        return self.model_dump(exclude={"description", "seeds"})
+
+
+def build_config(
+    name: str, parameters: Mapping[str, object], where: Mapping[str, str] | None = None
+) -> ExperimentConfig:
+    """Return the checked configuration of one experiment.
+
+    Args:
+        name: the experiment's name.
+        parameters: parameter → value, plain Python.
+        where: parameter → what a message about it starts with, e.g. ``"exps/mine.yaml: MLP.lr"``; the key ``""`` is for
+            parameters that were not given.
+
+    Raises:
+        UserError: one line on the first thing that is wrong.
+    """
+    where = where or {}
+
+    def place(key: str) -> str:
+        return where.get(key) or f"{where.get('', name)}.{key}"
+
+    for key in parameters:
+        if key == "name":
+            raise UserError(f"{place(key)}: an experiment is named by its key in the file, not by a parameter")
+        if key not in ExperimentConfig.model_fields:
+            raise UserError(f"{place(key)}: unknown parameter{near(key, PARAMETER_NAMES)}")
+    try:
+        return ExperimentConfig.model_validate({**parameters, "name": name})
+    except ValidationError as failure:
+        error = failure.errors()[0]
+        cause = error.get("ctx", {}).get("error")
+        if isinstance(cause, rules.ClashError):
+            blamed = place(cause.key)  # may be an ancestor's or --set's, where another experiment is at fault
+            raise UserError(f"{blamed}: {cause}{'' if name in blamed else f' (in {name})'}") from None
+        key, *rest = [str(part) for part in error["loc"]]
+        inner = "".join(f".{part}" for part in rest)
+        raise UserError(f"{place(key)}{inner}: {cause or explain(error)}") from None
+
+
+PARAMETER_NAMES = tuple(key for key in ExperimentConfig.model_fields if key != "name")

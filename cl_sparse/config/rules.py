@@ -1,0 +1,177 @@
+"""Which parameters of an experiment go together, and what is known of each benchmark before any data are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from cl_sparse.config.registry import BENCHMARKS
+from cl_sparse.config.wording import join_or, near
+
+if TYPE_CHECKING:
+    from cl_sparse.config.model import ExperimentConfig
+
+
+class ClashError(ValueError):
+    """Parameters that do not go together; ``key`` is the one to change."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        """Blame ``key``; ``problem`` is one line."""
+        super().__init__(problem)
+        self.key = key
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What is known of a benchmark from its name alone."""
+
+    kind: Literal["permuted", "rotated", "split"]
+    dataset: str | None  # the data set it uses unless told otherwise; None: it must be told
+    choosable: bool  # whether `dataset` may name another one
+    n_tasks: int | None  # tasks unless told otherwise; None: the benchmark decides when it sees the data
+
+
+STREAMS: dict[str, Stream] = {
+    "PermutedMNIST": Stream("permuted", "mnist", choosable=True, n_tasks=10),
+    "SplitMNIST": Stream("split", "mnist", choosable=True, n_tasks=5),
+    "RotatedMNIST": Stream("rotated", "mnist", choosable=True, n_tasks=10),
+    "iCIFAR10": Stream("split", "cifar10", choosable=False, n_tasks=5),
+    "iCIFAR100": Stream("split", "cifar100", choosable=False, n_tasks=10),
+    "PermutedDigits": Stream("permuted", "digits", choosable=False, n_tasks=10),
+    "SplitDigits": Stream("split", "digits", choosable=False, n_tasks=5),
+    "SplitDataset": Stream("split", None, choosable=True, n_tasks=None),
+}
+CLASSES = {"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "cifar100": 100, "digits": 10}
+_SIDE = {"mnist": 28, "fashion_mnist": 28, "cifar10": 32, "cifar100": 32, "digits": 8}  # pixels
+_USER_DATA = ("image_folder:", "npz:")
+_SMALLEST_CNN_SIDE = 9  # two 5x5 convolutions without padding take 8 pixels off
+_CONV_CHANNELS = (64, 128)
+
+
+def benchmark_name(config: ExperimentConfig) -> str:
+    """Return the benchmark's registered name; the source's ``mnist`` and ``cifar`` are translated.
+
+    Raises:
+        ClashError: if there is no such benchmark.
+    """
+    if config.benchmark == "mnist":
+        if config.mnist_mode is None:
+            raise ClashError("mnist_mode", "benchmark mnist needs perm or split")
+        return "PermutedMNIST" if config.mnist_mode == "perm" else "SplitMNIST"
+    if config.mnist_mode is not None:
+        raise ClashError("mnist_mode", f"is for benchmark mnist only, not {config.benchmark}: choose null")
+    if config.benchmark == "cifar":
+        by_tasks = {None: "iCIFAR10", 5: "iCIFAR10", 10: "iCIFAR100"}
+        if config.num_batch not in by_tasks:
+            raise ClashError(
+                "num_batch",
+                f"{config.num_batch} tasks: benchmark cifar has 5 (CIFAR-10) or 10 (CIFAR-100); "
+                "for others choose benchmark iCIFAR10 or iCIFAR100",
+            )
+        return by_tasks[config.num_batch]
+    if config.benchmark not in BENCHMARKS:
+        raise ClashError(
+            "benchmark",
+            f"unknown benchmark {config.benchmark!r}{near(config.benchmark, [*BENCHMARKS, 'mnist', 'cifar'])}",
+        )
+    return config.benchmark
+
+
+def check(config: ExperimentConfig) -> None:
+    """Refuse combinations that cannot work, as far as that is known without data.
+
+    Raises:
+        ClashError: for the first one found.
+    """
+    name = benchmark_name(config)
+    stream = STREAMS[name]
+    dataset = _dataset(config, name, stream)
+    _check_scenario(config, name, stream)
+    _check_options(config, name, stream)
+    if stream.kind == "split":
+        _check_task_count(config, dataset, stream)
+    _check_strategy(config)
+    _check_net(config, dataset)
+    if config.optimizer == "sgd" and config.nesterov and config.momentum == 0:
+        raise ClashError("nesterov", "Nesterov momentum needs momentum above 0: set momentum, or nesterov to false")
+
+
+def _dataset(config: ExperimentConfig, name: str, stream: Stream) -> str:
+    chosen = config.dataset or stream.dataset
+    if chosen is None:
+        raise ClashError("dataset", f"{name} needs one, for example npz:my_embeddings.npz or image_folder:my_images")
+    if config.dataset not in (None, stream.dataset) and not stream.choosable:
+        raise ClashError("dataset", f"{name} always uses {stream.dataset}, not {config.dataset}: choose null")
+    if chosen.startswith(_USER_DATA):
+        if chosen.endswith(":"):
+            raise ClashError("dataset", f"{chosen!r} names no file or folder after the colon")
+    elif chosen not in CLASSES:
+        raise ClashError(
+            "dataset", f"unknown data set {chosen!r}{near(chosen, [*CLASSES, 'npz:FILE', 'image_folder:DIR'])}"
+        )
+    return chosen
+
+
+def _check_scenario(config: ExperimentConfig, name: str, stream: Stream) -> None:
+    scenario = config.effective_scenario
+    if scenario == "class" and stream.kind != "split":
+        raise ClashError("scenario", f"{name} has the same classes in every task: choose domain or task, not class")
+    if config.heads == "multi" and scenario != "task":
+        raise ClashError("heads", f"multi needs scenario task, not {scenario}: the head is chosen by the task's label")
+    if config.loss_outputs != "all" and scenario != "class":
+        raise ClashError(
+            "loss_outputs", f"{config.loss_outputs} is for scenario class only, not {scenario}: choose all"
+        )
+
+
+def _check_options(config: ExperimentConfig, name: str, stream: Stream) -> None:
+    if config.class_order is not None and stream.kind != "split":
+        raise ClashError("class_order", f"{name} does not split the classes: choose null")
+    if config.max_angle is not None and stream.kind != "rotated":
+        raise ClashError("max_angle", f"{name} does not rotate anything: choose null")
+
+
+def _check_task_count(config: ExperimentConfig, dataset: str, stream: Stream) -> None:
+    classes, n_tasks = CLASSES.get(dataset), config.num_batch or stream.n_tasks
+    if classes is None or n_tasks is None:
+        return  # a user's own data: the benchmark checks when it has read them
+    smallest = 1 if config.effective_scenario == "class" else 2
+    possible = [n for n in range(1, classes // smallest + 1) if classes % n == 0]
+    if n_tasks in possible:
+        return
+    if classes % n_tasks:
+        problem = f"{n_tasks} does not divide the {classes} classes of {dataset}"
+    else:
+        problem = f"{n_tasks} leaves each task a single one of the {classes} classes of {dataset}"
+    raise ClashError("num_batch", f"{problem}: choose {join_or(possible)}")
+
+
+def _check_strategy(config: ExperimentConfig) -> None:
+    if config.cumul and config.strategy not in ("sequential", "joint", "cumulative"):
+        raise ClashError("cumul", f"true does not go with strategy {config.strategy}: choose one of the two")
+
+
+def _check_net(config: ExperimentConfig, dataset: str) -> None:
+    side = _SIDE.get(dataset)
+    if config.cnn and side is not None and side < _SMALLEST_CNN_SIDE:
+        raise ClashError(
+            "cnn",
+            f"the CNN's two 5x5 convolutions need {_SMALLEST_CNN_SIDE}x{_SMALLEST_CNN_SIDE} pixels or more, and "
+            f"{dataset} has {side}x{side}: choose false",
+        )
+    if config.sparsify and round(config.percent_on_fc * config.hidden_units) < 1:
+        raise ClashError(
+            "percent_on_fc", f"{config.percent_on_fc:g} of {config.hidden_units} hidden units is no unit at all"
+        )
+    if config.compute == "winners" and not (
+        config.sparsify and not config.cnn and config.percent_on_fc < 1 and config.weight_sparsity_fc == 1
+    ):
+        raise ClashError(
+            "compute",
+            "winners needs an MLP (cnn false) with sparsify, percent_on_fc below 1 and weight_sparsity_fc "
+            "1: choose auto",
+        )
+    if config.cnn and config.sparsify and round(config.percent_on_conv * min(_CONV_CHANNELS)) < 1:
+        raise ClashError(
+            "percent_on_conv", f"{config.percent_on_conv:g} of {min(_CONV_CHANNELS)} channels is no channel at all"
+        )

@@ -1,0 +1,27 @@
+"""Result files: written atomically, named safely, and read without trusting them. No torch."""
+
+from cl_sparse.results.files import (
+    ResultName,
+    file_name_of,
+    find_results,
+    json_text,
+    load_result,
+    parse_file_name,
+    prepare_results_dir,
+    save_result,
+    timestamp,
+    write_atomically,
+)
+
+__all__ = [
+    "ResultName",
+    "file_name_of",
+    "find_results",
+    "json_text",
+    "load_result",
+    "parse_file_name",
+    "prepare_results_dir",
+    "save_result",
+    "timestamp",
+    "write_atomically",
+]

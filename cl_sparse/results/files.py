@@ -1,0 +1,257 @@
+"""Result files: written atomically, named safely, and read without trusting them.
+
+A result is ``[config, stats]``, two dicts of plain Python and NumPy. It lies on disk twice under one stem,
+``<name>_<time>_seed<S>``: as ``.pkl``, readable with nothing but ``pickle`` and NumPy, and as ``.json``, strict JSON of
+``{"config": …, "stats": …, "types": …}`` in which NaN is null and arrays are lists; "types" lists what JSON cannot say,
+so that both files give back the same.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import pickle
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cl_sparse.errors import UserError
+from cl_sparse.results.plain import from_json, plain, to_json, unpickle
+
+PICKLE_PROTOCOL = 4  # read by every Python since 3.4
+
+_MAX_NAME = 100
+_RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{i}" for port in ("COM", "LPT") for i in range(10))}
+_STEM = re.compile(r"(?P<name>.+)_(?P<time>\d{8}T\d{6}-\d{3})_seed(?P<seed>-?\d+)(?:\.(?P<copy>\d+))?")
+
+
+class ResultName(NamedTuple):
+    """What a result's file name says. ``copy`` counts results of the same name, millisecond and seed."""
+
+    name: str
+    time: str
+    seed: int
+    copy: int
+
+
+def prepare_results_dir(results_dir: Path) -> Path:
+    """Create the directory where absent, and make sure that a file can be written there, before hours of training.
+
+    Raises:
+        UserError: it cannot be.
+    """
+    try:
+        results_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=results_dir):
+            pass
+    except OSError as error:
+        raise UserError(f"results directory {results_dir}: cannot write there ({error.strerror})") from error
+    return results_dir
+
+
+def save_result(
+    results_dir: Path, name: str, seed: int, config: dict[str, Any], stats: dict[str, Any], when: datetime
+) -> Path:
+    """Write one result and its JSON twin; never overwrite one, never leave half of one.
+
+    Both files are complete on the disk under hidden names before either gets its own; the JSON goes first, so that a
+    ``.pkl`` always has its twin.
+
+    Args:
+        results_dir: created where absent.
+        name: the experiment's name; what some file system refuses is replaced (:func:`file_name_of`).
+        seed: the run's seed.
+        config: plain data.
+        stats: plain data.
+        when: the time in the file name, to the millisecond.
+
+    Returns:
+        The path of the ``.pkl``.
+
+    Raises:
+        TypeError: config or stats hold something that is not plain (see :mod:`cl_sparse.results.plain`).
+        UserError: the files cannot be written.
+    """
+    content = {"config": plain(config, "config"), "stats": plain(stats, "stats")}
+    pickled = pickle.dumps(list(content.values()), protocol=PICKLE_PROTOCOL)
+    text = json_text(content).encode()
+    stem = f"{file_name_of(name)}_{timestamp(when)}_seed{int(seed)}"
+    prepare_results_dir(results_dir)
+    try:
+        return _write_pair(results_dir, stem, {".json": text, ".pkl": pickled})
+    except OSError as error:
+        raise UserError(f"results directory {results_dir}: cannot write {stem} ({error})") from error
+
+
+def load_result(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read ``(config, stats)`` from a ``.pkl`` or a ``.json``; nothing in the file is ever run.
+
+    Raises:
+        UserError: the file is absent, damaged, or holds anything but plain data.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        content = unpickle(data) if path.suffix == ".pkl" else _parse_json(data)
+    except (pickle.UnpicklingError, ValueError, TypeError, KeyError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not a result that can be read safely ({reason})") from error
+    if not (isinstance(content, list) and len(content) == 2 and all(isinstance(part, dict) for part in content)):
+        raise UserError(f"{path}: not a result, which is a pickle or JSON of [config, stats], two dicts")
+    return content[0], content[1]
+
+
+def find_results(results_dir: Path, name: str | None = None) -> list[Path]:
+    """All results in a directory (one path each: the ``.pkl``, or the ``.json`` where it stands alone).
+
+    Args:
+        results_dir: the directory; folders in it are not searched.
+        name: only this experiment's.
+
+    Returns:
+        Paths sorted by name, time and seed.
+
+    Raises:
+        UserError: there is no such directory.
+    """
+    if not results_dir.is_dir():
+        raise UserError(f"results directory {results_dir}: there is no such directory")
+    found: dict[ResultName, Path] = {}
+    for path in results_dir.iterdir():
+        parsed = parse_file_name(path)
+        if parsed is None or (name is not None and parsed.name != file_name_of(name)):
+            continue
+        if path.suffix == ".pkl" or parsed not in found:
+            found[parsed] = path
+    return [found[key] for key in sorted(found)]
+
+
+def parse_file_name(path: Path) -> ResultName | None:
+    """What a result's file name says; None when it is not a result's name."""
+    match = _STEM.fullmatch(path.stem)
+    if match is None or path.suffix not in (".pkl", ".json") or path.name.startswith("."):
+        return None
+    return ResultName(match["name"], match["time"], int(match["seed"]), int(match["copy"] or 0))
+
+
+def file_name_of(name: str) -> str:
+    """Turn an experiment's name into a part of a file name that every file system accepts.
+
+    Letters, digits, ".", "_" and "-" stay; anything else becomes "-". Names that are too long are cut and end in a hash
+    of the whole name.
+    """
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-") or "experiment"
+    if safe.split(".")[0].upper() in _RESERVED:
+        safe = f"_{safe}"
+    if len(safe) > _MAX_NAME:
+        safe = f"{safe[: _MAX_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return safe
+
+
+def timestamp(when: datetime) -> str:
+    """A time as part of a file name, to the millisecond: 20261121T064500-123."""
+    return f"{when:%Y%m%dT%H%M%S}-{when.microsecond // 1000:03d}"
+
+
+def json_text(content: dict[str, Any]) -> str:
+    """The JSON twin of ``{"config": …, "stats": …}``: strict JSON, one line per entry of either."""
+    types: dict[str, Any] = {}
+    encoded = {part: to_json(value, f"/{part}", types) for part, value in content.items()} | {"types": types}
+    parts = (f"{json.dumps(part)}: {_one_entry_per_line(value)}" for part, value in encoded.items())
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file such that it is at every moment the old one or the new one, whole.
+
+    Raises:
+        OSError: the file cannot be written; the old one is unharmed.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        _write_through(temporary, data)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+
+
+def _write_pair(results_dir: Path, stem: str, contents: dict[str, bytes]) -> Path:
+    for candidate in _stems(stem):
+        # The hidden folder is also the reservation: two runs that end in the same millisecond cannot both create it.
+        hidden = results_dir / f".{candidate}.tmp"
+        try:
+            hidden.mkdir()
+        except FileExistsError:
+            continue
+        try:
+            final = {suffix: results_dir / f"{candidate}{suffix}" for suffix in contents}
+            if not any(path.exists() for path in final.values()):
+                _publish(hidden, final, contents)
+                return final[".pkl"]
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+    raise AssertionError("the stems never end")
+
+
+def _publish(hidden: Path, final: dict[str, Path], contents: dict[str, bytes]) -> None:
+    for suffix, data in contents.items():
+        _write_through(hidden / final[suffix].name, data)
+    moved: list[Path] = []
+    try:
+        for path in final.values():
+            (hidden / path.name).replace(path)
+            moved.append(path)
+    except BaseException:
+        for path in moved:
+            path.unlink(missing_ok=True)
+        raise
+    _sync_directory(hidden.parent)
+
+
+def _stems(stem: str) -> Iterator[str]:
+    yield stem
+    yield from (f"{stem}.{copy}" for copy in itertools.count(1))
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the names last as well; where a directory cannot be opened (Windows), the system does it in its own time."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _one_entry_per_line(entries: dict[str, Any]) -> str:
+    lines = (f"  {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in entries.items())
+    return "{\n" + ",\n".join(lines) + "\n}"
+
+
+def _parse_json(data: bytes) -> list[Any]:
+    content = json.loads(data, parse_constant=_refuse_constant)
+    types = content.get("types", {}) if isinstance(content, dict) else None
+    if not isinstance(types, dict):
+        raise ValueError("the JSON is not an object, or its types are not")
+    return [plain(from_json(content[part], f"/{part}", types), part) for part in ("config", "stats")]
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not strict JSON")

@@ -1,0 +1,200 @@
+"""From a config and a benchmark to a learner."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmarks.base import Benchmark
+from cl_sparse.config import ExperimentConfig, registry
+from cl_sparse.errors import UserError
+from cl_sparse.layers import ActiveLinear
+from cl_sparse.models import (
+    HeadFactory,
+    IndependentNets,
+    MaskedHead,
+    MultiHead,
+    SimpleCNN,
+    SimpleMLP,
+    SingleHead,
+)
+from cl_sparse.plugins import DecayBoostStrength, Plugin, RezeroWeights, StopOnDivergence
+from cl_sparse.seeding import derive_seed
+from cl_sparse.strategies.learner import Learner
+from cl_sparse.strategies.strategy import Strategy
+from cl_sparse.synapses import LazySGD
+
+SHARED = (
+    "hidden_units",
+    "hidden_layers",
+    "sparsify",
+    "percent_on_fc",
+    "k_inference_factor",
+    "boost_strength",
+    "boost_strength_factor",
+    "duty_cycle_period",
+    "weight_sparsity_fc",
+    "dropout",
+)
+CNN_ONLY = ("percent_on_conv", "weight_sparsity_conv")
+
+
+def head_factory(config: ExperimentConfig, benchmark: Benchmark) -> HeadFactory:
+    """Return what builds the classifier on top of a given number of features."""
+    if strategy_of(config).net_per_task:
+        return lambda features: SingleHead(features, benchmark.n_outputs)
+    if config.effective_heads == "multi":
+        return lambda features: MultiHead(features, benchmark.n_tasks, benchmark.n_outputs)
+    if benchmark.scenario == "task":
+        return lambda features: MaskedHead(features, benchmark.task_classes)
+    return lambda features: SingleHead(features, benchmark.n_outputs)
+
+
+def build_model(config: ExperimentConfig, benchmark: Benchmark, seed: int) -> nn.Module:
+    """Return the untrained net; its weights depend on ``seed`` and the architecture alone.
+
+    Raises:
+        UserError: if the architecture does not fit the data.
+    """
+    strategy = strategy_of(config)
+    copies = benchmark.n_tasks if strategy.net_per_task else 1
+    with torch.random.fork_rng(devices=[]):
+        nets = [_build_net(config, benchmark, derive_seed(seed, "init", i)) for i in range(copies)]
+    return IndependentNets(nets) if strategy.net_per_task else nets[0]
+
+
+def _build_net(config: ExperimentConfig, benchmark: Benchmark, seed: int) -> nn.Module:
+    torch.default_generator.manual_seed(seed)
+    names = SHARED + (CNN_ONLY if config.cnn else ())
+    keywords = {name: getattr(config, name) for name in names}
+    if not config.cnn:
+        keywords |= {"compute": _compute(config), "weights": config.weights}
+    build = SimpleCNN if config.cnn else SimpleMLP
+    try:
+        return build(benchmark.input_shape, head_factory(config, benchmark), **keywords)
+    except ValueError as error:
+        raise UserError(f"{config.name}: {error}") from error
+
+
+def _compute(config: ExperimentConfig) -> str:
+    """Return how to compute k-winners: computing only what wins needs SGD, and methods that leave weights alone."""
+    looking = [plugin.__class__.__name__ for plugin in method_plugins(config) if plugin.looks_at_weights]
+    if config.compute == "winners" and looking:
+        raise UserError(
+            f"{config.name}: compute: winners does not go with {', '.join(looking)}, for which the weights and "
+            "gradients of all units have to be there at every step: choose auto"
+        )
+    return "reference" if looking or (config.compute == "auto" and config.optimizer != "sgd") else config.compute
+
+
+def strategy_of(config: ExperimentConfig) -> Strategy:
+    """Return the strategy the config names."""
+    strategy = registry.resolve("strategy", config.effective_strategy)
+    if not isinstance(strategy, Strategy):
+        raise TypeError(f"{config.effective_strategy} is registered as a strategy but is a {type(strategy).__name__}")
+    return strategy
+
+
+def method_plugins(config: ExperimentConfig) -> list[Plugin]:
+    """Return the method's plugins: the strategy's, then the config's; of two with one name the config's counts.
+
+    Raises:
+        UserError: if an argument is unknown, missing or refused.
+    """
+    specs = {spec["name"]: spec for spec in (*strategy_of(config).plugins, *config.plugins)}
+    return [_build_plugin(config, dict(spec)) for spec in specs.values()]
+
+
+def _build_plugin(config: ExperimentConfig, spec: dict[str, Any]) -> Plugin:
+    name = spec.pop("name")
+    cls: Any = registry.resolve("plugin", name)
+    registry.check_plugin_args(cls, spec, where=f"{config.name}: plugins.{name}")
+    try:
+        plugin = cls(**spec)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{config.name}: plugins: {name}: {error}") from error
+    if not isinstance(plugin, Plugin):
+        raise TypeError(f"{name} is registered as a plugin but {cls.__name__} is not a cl_sparse Plugin")
+    return plugin
+
+
+def build_optimizer(config: ExperimentConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimizer; the fused kernels give the same update in one pass over the weights."""
+    if config.optimizer == "adam":
+        return torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
+    if any(isinstance(module, ActiveLinear) for module in model.modules()):
+        return LazySGD(
+            model.parameters(),
+            lr=config.lr,
+            momentum=config.momentum,
+            nesterov=config.nesterov,
+            weight_decay=config.weight_decay,
+        )
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        lr=config.lr,
+        momentum=config.momentum,
+        nesterov=config.nesterov,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+    if config.momentum:
+        optimizer.register_step_pre_hook(start_momentum)
+    return optimizer
+
+
+def start_momentum(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """Give every weight that has its first gradient a momentum of zero: from there its first step is SGD's own.
+
+    Fused SGD fails when some weights have a momentum and others, a new task's head, do not have one yet.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None and "momentum_buffer" not in optimizer.state[parameter]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+
+def build_learner(
+    config: ExperimentConfig, model: nn.Module, device: torch.device, probes: Sequence[Plugin] = ()
+) -> Learner:
+    """Return the untrained learner.
+
+    Args:
+        config: the experiment.
+        model: its net, from :func:`build_model`.
+        device: where it runs.
+        probes: plugins that watch.
+
+    Raises:
+        UserError: if a plugin's arguments do not fit.
+    """
+    return Learner(
+        model=model,
+        optimizer=build_optimizer(config, model),
+        train_mb_size=config.mb_size,
+        eval_mb_size=config.eval_mb_size,
+        device=device,
+        plugins=[*method_plugins(config), RezeroWeights(), DecayBoostStrength(), StopOnDivergence(), *probes],
+        loss_outputs=config.loss_outputs,
+    )
+
+
+def task_information(config: ExperimentConfig, learner: Learner) -> tuple[str, str]:
+    """Return what the learner is told about the task in training and at test: "label", "boundaries" or "none"."""
+    if learner.model.needs_task_labels:
+        return "label", "label"
+    boundaries = any(getattr(plugin, "uses_task_boundaries", False) for plugin in learner.plugins)
+    return ("boundaries" if boundaries or config.loss_outputs != "all" else "none"), "none"
+
+
+def build_benchmark(config: ExperimentConfig, seed: int, data_root: Path | None) -> Benchmark:
+    """Return the config's stream of tasks, every choice in it drawn from ``seed``.
+
+    Raises:
+        UserError: if the data is absent or does not fit the config.
+    """
+    create: Any = registry.resolve("benchmark", config.effective_benchmark)
+    benchmark: Benchmark = create(seed=seed, data_root=data_root, **config.benchmark_args())
+    return benchmark

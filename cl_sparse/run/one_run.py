@@ -1,0 +1,187 @@
+"""One run: one experiment with one seed, from the untrained net to the result's statistics."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.base import Benchmark
+from cl_sparse.config import ExperimentConfig
+from cl_sparse.errors import UserError
+from cl_sparse.metrics import unit_overlap
+from cl_sparse.plugins import AccuracyRecorder, DivergedError, ReportProgress, SparsityProbe
+from cl_sparse.run import build, provenance
+from cl_sparse.run.checkpoint import learner_state, load_checkpoint, own_plugins, restore_learner, save_checkpoint
+from cl_sparse.run.evaluate import accuracy_row
+from cl_sparse.run.record import Record
+from cl_sparse.seeding import derive_seed
+from cl_sparse.strategies import Learner
+from cl_sparse.synapses import connections, live_synapses, total_parameters
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Whom a run tells of its progress."""
+
+    on_steps: Callable[[int], object] = lambda _: None
+    on_task: Callable[[int, Record], object] = lambda *_: None
+
+
+class Run:
+    """One experiment with one seed.
+
+    Args:
+        config: the experiment.
+        benchmark: its stream, built with ``seed``.
+        seed: every random choice derives from it.
+        device: where it runs.
+        observer: whom to tell.
+    """
+
+    def __init__(
+        self, config: ExperimentConfig, benchmark: Benchmark, seed: int, device: torch.device, observer: Observer
+    ) -> None:
+        """Build the learner and a blank record."""
+        self.config = config
+        self.benchmark = benchmark.to(device)
+        self.seed = seed
+        self.observer = observer
+        # Asked now: by the end of a long run the files may have changed.
+        self.code_hash, self.git_commit = provenance.code_hash(), provenance.git_commit()
+        self.strategy = build.strategy_of(config)
+        self.recorder = AccuracyRecorder(benchmark.n_tasks)
+        self.progress = ReportProgress(observer.on_steps)
+        model = build.build_model(config, benchmark, seed).to(device)
+        self.probe = SparsityProbe(model, benchmark.n_tasks, training=config.record_stats)
+        self.learner: Learner = build.build_learner(
+            config, model, device, probes=[self.recorder, self.progress, self.probe]
+        )
+        self.record = Record.blank(benchmark.n_tasks, validation=benchmark.val_stream is not None)
+        self.tasks = [benchmark.n_tasks - 1] if self.strategy.trains_once else list(range(benchmark.n_tasks))
+
+    def resume(self, checkpoint: Path) -> int:
+        """Take up where ``checkpoint`` left off; return how many tasks are already trained.
+
+        They may have been trained by other code: the record says for each task by which.
+
+        Raises:
+            UserError: if the checkpoint is damaged or belongs to another config.
+        """
+        content = load_checkpoint(checkpoint, self.learner.device)
+        changed = changed_keys(content["config"], self.config.identity())
+        if changed:
+            raise UserError(
+                f"{checkpoint}: was written with other values of {', '.join(changed)}: "
+                "restore them, or run without --resume to start anew"
+            )
+        restore_learner(self.learner, content["learner"])
+        self.record = Record(**content["record"])
+        return len(self.record.steps)
+
+    def run(self, checkpoint: Path) -> dict[str, Any]:
+        """Train what is left of the stream, saving ``checkpoint`` after every task; return the result's statistics."""
+        stopped = None
+        if not self.record.steps:
+            self._measure_untrained()
+        for task in self.tasks[len(self.record.steps) :]:
+            try:
+                self._train(task)
+            except DivergedError as error:
+                stopped = str(error)
+                break
+            self._test(task)
+            self._save(checkpoint)
+            self.observer.on_task(task, self.record)
+        return self._statistics(stopped)
+
+    def _measure_untrained(self) -> None:
+        row = accuracy_row(self.learner, self.recorder, self.benchmark.test_stream)
+        self.record.accs_init = row.tolist()
+
+    def _train(self, task: int) -> None:
+        """Train on one task. All randomness in it derives from (seed, task)."""
+        torch.manual_seed(derive_seed(self.seed, "train", task))
+        self.learner.train_epochs = self.config.epochs(len(self.record.steps))
+        start = time.perf_counter()
+        self.learner.train(self.benchmark.train_stream[task], eval_streams=[])
+        self.record.train_seconds.append(time.perf_counter() - start)
+        self.record.steps.append(self.progress.steps)
+        self.record.samples.append(self.progress.samples)
+        self.record.carried_bytes.append(carried_bytes(self.learner))
+        self.record.code_hashes.append(self.code_hash)
+
+    def _test(self, task: int) -> None:
+        last = task == self.benchmark.n_tasks - 1
+        every = last or (task + 1) % self.config.eval_every == 0
+        tasks = slice(None) if every else slice(task, task + 1)
+        start = time.perf_counter()
+        if self.record.val_accs is not None and self.benchmark.val_stream is not None:
+            self.record.val_accs[task] = self._row(self.benchmark.val_stream[tasks])
+        self.probe.watch_use = last
+        self.record.accs[task] = self._row(self.benchmark.test_stream[tasks])
+        self.record.eval_seconds.append(time.perf_counter() - start)
+
+    def _row(self, experiences: Any) -> list[float]:
+        row: list[float] = accuracy_row(self.learner, self.recorder, experiences).tolist()
+        return row
+
+    def _save(self, checkpoint: Path) -> None:
+        save_checkpoint(
+            checkpoint,
+            {
+                "config": self.config.identity(),
+                "learner": learner_state(self.learner),
+                "record": self.record.as_dict(),
+            },
+        )
+
+    def _statistics(self, stopped: str | None) -> dict[str, Any]:
+        config, benchmark, model = self.config, self.benchmark, self.learner.model
+        told = build.task_information(config, self.learner)
+        probe = self.probe.statistics()
+        overlaps = {name: unit_overlap(use) for name, use in probe["unit_use"].items()}
+        return {
+            **self.record.statistics(),
+            **probe,
+            "overlap": {name: both[0] for name, both in overlaps.items()},
+            "overlap_chance": {name: both[1] for name, both in overlaps.items()},
+            "parameters": total_parameters(model),
+            "live_synapses": live_synapses(model),
+            "synapse_positions": sum(found.positions for found in connections(model)),
+            "strategy": config.effective_strategy,
+            "budget": self.strategy.budget,
+            "scenario": benchmark.scenario,
+            "heads": config.effective_heads,
+            "task_info_train": told[0],
+            "task_info_test": told[1],
+            "benchmark": benchmark.describe(),
+            "seed": self.seed,
+            "device": str(self.learner.device),
+            "threads": torch.get_num_threads(),
+            "versions": provenance.versions(),
+            "machine": provenance.machine(self.learner.device),
+            "code_hash": self.code_hash,
+            "git_commit": self.git_commit,
+            "stopped": stopped,
+        }
+
+
+def changed_keys(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return the names of the parameters that differ between two configs."""
+    return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+
+
+def carried_bytes(learner: Learner) -> dict[str, int]:
+    """Return the bytes carried from task to task beyond weights and biases, by owner; 0 is left out."""
+    tensors = [
+        value for state in learner.optimizer.state.values() for value in state.values() if torch.is_tensor(value)
+    ]
+    owners = {
+        "buffers": sum(buffer.nbytes for buffer in learner.model.buffers()),
+        "optimizer": sum(tensor.nbytes for tensor in tensors),
+        **{type(plugin).__name__: plugin.carried_bytes() for plugin in own_plugins(learner)},
+    }
+    return {owner: size for owner, size in owners.items() if size}

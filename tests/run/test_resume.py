@@ -1,0 +1,134 @@
+"""A run killed in the middle of a task and resumed gives the accuracies of an uninterrupted one, bit for bit."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cl_sparse.errors import UserError
+from cl_sparse.run import provenance
+from cl_sparse.run.checkpoint import learner_state, load_checkpoint, save_checkpoint
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+import torch
+from cl_sparse.run import build
+from cl_sparse.config import build_config
+from cl_sparse.run.one_run import Observer, Run
+
+config = build_config("small", json.loads(sys.argv[1]))
+torch.set_num_threads(int(sys.argv[3]))
+checkpoint = Path(sys.argv[2])
+state = {"tasks": 0}
+def on_task(task, record):
+    state["tasks"] += 1
+def on_steps(steps):
+    if state["tasks"] == 2 or config.effective_strategy == "joint":
+        os.kill(os.getpid(), signal.SIGKILL)
+benchmark = build.build_benchmark(config, 3, None)
+Run(config, benchmark, 3, torch.device("cpu"), Observer(on_steps, on_task)).run(checkpoint)
+"""
+
+
+def test_killed_and_resumed_run_is_bit_identical(make_run, tmp_path, learner_config):
+    whole = make_run(seed=3, **learner_config)
+    expected = whole.run(tmp_path / "whole.pt")
+
+    checkpoint = tmp_path / "killed.pt"
+    parameters = {k: v for k, v in whole.config.model_dump(exclude_unset=True).items() if k != "name"}
+    command = [sys.executable, "-c", KILLED, json.dumps(parameters), str(checkpoint), str(torch.get_num_threads())]
+    killed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+    resumed = make_run(seed=3, **learner_config)
+    done = resumed.resume(checkpoint) if checkpoint.exists() else 0
+    assert done == (0 if whole.config.effective_strategy == "joint" else 2)
+    got = resumed.run(checkpoint)
+
+    for key in ("accs", "accs_init", "val_accs", "perc_on_avg", "perc_on_std"):
+        np.testing.assert_array_equal(got[key], expected[key], err_msg=key)
+    for key in ("on_idxs", "density", "active_share", "unit_use"):
+        for layer in expected[key]:
+            np.testing.assert_array_equal(got[key][layer], expected[key][layer], err_msg=f"{key} {layer}")
+    assert got["steps"] == expected["steps"]
+    for name, tensor in whole.learner.model.state_dict().items():
+        assert torch.equal(tensor, resumed.learner.model.state_dict()[name]), name
+
+
+def flat(value, path=""):
+    """Yield (path, leaf) of nested dicts and lists."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from flat(inner, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for i, inner in enumerate(value):
+            yield from flat(inner, f"{path}[{i}]")
+    else:
+        yield path, value
+
+
+def test_checkpoint_round_trip_restores_every_part_of_the_learner(make_run, tmp_path, learner_config):
+    run = make_run(**learner_config)
+    checkpoint = tmp_path / "c.pt"
+    run.run(checkpoint)
+    fresh = make_run(**learner_config)
+    fresh.resume(checkpoint)
+    before, after = dict(flat(learner_state(run.learner))), dict(flat(learner_state(fresh.learner)))
+    assert before.keys() == after.keys()
+    for path, value in before.items():
+        same = torch.equal(value, after[path]) if torch.is_tensor(value) else value == after[path]
+        assert same or value != value, path
+
+
+def test_a_result_names_the_code_of_every_task(make_run, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance, "code_hash", lambda: "earlier")
+        make_run().run(tmp_path / "c.pt")
+    content = torch.load(tmp_path / "c.pt", weights_only=True)
+    for name in ("steps", "code_hashes"):  # as if killed before the last task
+        content["record"][name].pop()
+    save_checkpoint(tmp_path / "c.pt", content)
+    resumed = make_run()
+    done = resumed.resume(tmp_path / "c.pt")
+    stats = resumed.run(tmp_path / "c.pt")
+    assert stats["code_hash"] == provenance.code_hash() != "earlier"
+    assert stats["code_hashes"] == ["earlier"] * done + [stats["code_hash"]]
+
+
+def test_a_changed_config_is_refused_by_name(make_run, tmp_path):
+    make_run().run(tmp_path / "c.pt")
+    with pytest.raises(UserError, match=r"c\.pt: was written with other values of lr, mb_size"):
+        make_run(lr=0.01, mb_size=16).resume(tmp_path / "c.pt")
+
+
+def test_a_damaged_checkpoint_is_refused(make_run, tmp_path):
+    checkpoint = tmp_path / "c.pt"
+    checkpoint.write_bytes(b"PK\x03\x04 nonsense")
+    with pytest.raises(UserError, match="not a readable checkpoint"):
+        make_run().resume(checkpoint)
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "ran",)
+
+    torch.save({"config": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(UserError, match="not a readable checkpoint"):
+        load_checkpoint(tmp_path / "evil.pt", torch.device("cpu"))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_failed_save_leaves_the_old_checkpoint(tmp_path):
+    path = tmp_path / "c.pt"
+    save_checkpoint(path, {"task": 1})
+    with pytest.raises((AttributeError, TypeError, RuntimeError)):
+        save_checkpoint(path, {"task": lambda: 2})
+    assert load_checkpoint(path, torch.device("cpu")) == {"task": 1}
+    assert list(tmp_path.iterdir()) == [path]
