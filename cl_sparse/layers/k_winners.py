@@ -94,6 +94,15 @@ class KWinnersBase(nn.Module):
         on = self.k / self.n
         return -self.n * (on * math.log2(on) + (1 - on) * math.log2(1 - on))
 
+    @property
+    def width(self) -> int:
+        """Number of units that have a duty cycle of their own: units in a row, or channels."""
+        return self.duty_cycle.numel()
+
+    def resize(self, width: int) -> None:
+        """Count winners anew for another :attr:`width`; whoever calls it resizes the duty cycle."""
+        raise TypeError(f"a {type(self).__name__} cannot be resized to {width}")
+
     def _set_units(self, n: int, k: int, k_inference: int) -> None:
         self.n, self.k, self.k_inference = n, k, min(k_inference, n)
 
@@ -150,8 +159,7 @@ class KWinners(KWinnersBase):
         self.break_ties = break_ties
         self.relu = relu
         self.inplace = inplace
-        k = round(n * percent_on)
-        self._set_units(n, k, int(k * k_inference_factor))
+        self.resize(n)
         self.register_buffer("duty_cycle", torch.zeros(n))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -171,6 +179,11 @@ class KWinners(KWinnersBase):
             else:
                 self._count_winners(out.detach(), winners)
         return out
+
+    def resize(self, width: int) -> None:
+        """See the base class."""
+        k = round(width * self.percent_on)
+        self._set_units(width, k, int(k * self.k_inference_factor))
 
     def _count_winners(self, out: Tensor, winners: Tensor) -> None:
         """As ``update_duty_cycle(out)``, but looking at the winners only."""

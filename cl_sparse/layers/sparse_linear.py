@@ -81,7 +81,7 @@ class SparseLinear(nn.Module):
         self.inputs, self.method = inputs, method
         units, sources = _synapses(in_features, out_features, density, fan_in, indices, device)
         majors, minors = (units, sources) if inputs == "any" else (sources, units)
-        wiring, _ = wiring_of(majors, minors, self._axes())
+        wiring, _ = wiring_of(majors, minors, self.axes())
         for name, index in zip(self._index_names(), (wiring.pointers, wiring.minors), strict=True):
             self.register_buffer(name, index)
         self._layout: Layout | None = None
@@ -114,7 +114,7 @@ class SparseLinear(nn.Module):
         known = self._layout
         if known is None or known.wiring.minors is not minors or known.wiring.pointers is not pointers:
             winners = self.inputs == "winners"
-            self._layout = known = Layout(Wiring(pointers, minors), not winners, self._axes(), self.method, winners)
+            self._layout = known = Layout(Wiring(pointers, minors), not winners, self.axes(), self.method, winners)
         known.method = self.method
         return known
 
@@ -172,13 +172,13 @@ class SparseLinear(nn.Module):
         """
         units, inputs = grow
         majors, minors = (units, inputs) if self.inputs == "any" else (inputs, units)
-        wiring, mapping = rewired(self.layout.wiring, self._axes(), drop, majors, minors)
+        wiring, mapping = rewired(self.layout.wiring, self.axes(), drop, majors, minors)
         fresh = self.values.new_zeros(len(units)) if new_values is None else new_values.to(self.values)
         if fresh.shape != units.shape:
             raise ValueError(f"new_values must be {tuple(units.shape)}, not {tuple(fresh.shape)}")
         self.values.data = mapping.carry(self.values.data, fresh)
         self.values.grad = None
-        self._set_wiring(wiring)
+        self.set_wiring(wiring)
         return mapping
 
     @classmethod
@@ -238,16 +238,18 @@ class SparseLinear(nn.Module):
             if minors.shape != self.values.shape:
                 self.values.data = self.values.data.new_empty(minors.shape)
                 self.values.grad = None
-            self._set_wiring(Wiring(pointers.to(self.values.device), minors.to(self.values.device)))
+            self.set_wiring(Wiring(pointers.to(self.values.device), minors.to(self.values.device)))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._layout = None
 
-    def _set_wiring(self, wiring: Wiring) -> None:
-        kind = index_type(self._axes(), len(wiring.minors))
+    def set_wiring(self, wiring: Wiring) -> None:
+        """Put other places in the present ones' stead; ``values`` has to be as long, and in their order."""
+        kind = index_type(self.axes(), len(wiring.minors))
         for name, index in zip(self._index_names(), (wiring.pointers, wiring.minors), strict=True):
             setattr(self, name, index.to(kind).clone())
 
-    def _axes(self) -> tuple[int, int]:
+    def axes(self) -> tuple[int, int]:
+        """Return the numbers of majors and minors: units and inputs, or, stored by inputs, inputs and units."""
         axes = (self.out_features, self.in_features)
         return axes if self.inputs == "any" else axes[::-1]
 

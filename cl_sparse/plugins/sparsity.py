@@ -10,7 +10,7 @@ from cl_sparse.layers import Winners
 from cl_sparse.metrics import duty_cycle_entropy
 from cl_sparse.models import activation_layers
 from cl_sparse.plugins.base import Plugin
-from cl_sparse.synapses import connections
+from cl_sparse.synapses import synapses_of
 
 
 def active_counts(output: Tensor | Winners) -> Tensor:
@@ -46,7 +46,7 @@ class SparsityProbe(Plugin):
         self._batch_on: Tensor | int = 0
         self._batch_size = 0
         self.layers = list(activation_layers(model))
-        self.density_layers = [c.layer for c in connections(model)]
+        self.density_layers = [c.layer for c in synapses_of(model)]
         self.epochs: list[dict[str, Any]] = []
         self.on_idxs: dict[str, Tensor] = {}
         self.use: dict[str, list[Tensor | None]] = {name: [None] * n_tasks for name in self.layers}
@@ -97,7 +97,7 @@ class SparsityProbe(Plugin):
                 "perc_on_std": float(percent.std()),
                 "active_share": {name: float(share.mean()) for name, share in shares.items()},
                 "duty_entropy": {name: duty_cycle_entropy(share) for name, share in shares.items()},
-                "density": {c.layer: _nonzero(c.parameter) / c.positions for c in connections(strategy.model)},
+                "density": {c.layer: c.n_live / c.positions for c in synapses_of(strategy.model)},
             }
         )
 

@@ -19,7 +19,7 @@ from cl_sparse.run.evaluate import accuracy_row
 from cl_sparse.run.record import Record
 from cl_sparse.seeding import derive_seed
 from cl_sparse.strategies import Learner
-from cl_sparse.synapses import connections, live_synapses, total_parameters
+from cl_sparse.synapses import live_synapses, synapses_of, total_parameters
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Run:
             "overlap_chance": {name: both[1] for name, both in overlaps.items()},
             "parameters": total_parameters(model),
             "live_synapses": live_synapses(model),
-            "synapse_positions": sum(found.positions for found in connections(model)),
+            "synapse_positions": sum(found.positions for found in synapses_of(model)),
             "strategy": config.effective_strategy,
             "budget": self.strategy.budget,
             "scenario": benchmark.scenario,

@@ -70,40 +70,48 @@ class WeightRows:
         """Bring the weights of ``inputs`` (-1 is skipped), or of all of them, up to date."""
         if not self._now:
             return
-        from cl_sparse.kernels import lazy_rows as kernels
-
-        kernels.use_torch_threads()
-        wanted = np.arange(len(self._clock)) if inputs is None else inputs
-        kernels.advance(wanted, self._clock, self._now, self._table(self._now), *self._state())
+        self._advance(np.arange(len(self._clock)) if inputs is None else inputs)
         if inputs is None:
             self._clock[:] = 0
             self._now = 0
 
     def step_entries(self, units: Tensor, inputs: Tensor, grads: Tensor) -> None:
         """Take a step with a gradient for single weights (a pair may be there several times); other rows wait."""
-        from cl_sparse.kernels import lazy_rows as kernels
-
-        kick = self._early_kick
         wanted = array(inputs)
-        if kick is not None:
+        early = self._steps_early
+        if early:
             # The row waits as well: what is added now becomes the gradient's effect by the step put off.
             self.catch_up(wanted)
             self._now += 1
         else:
-            kick = self.rule.kick()
             self._now += 1
             self.catch_up(wanted)
-        kernels.add_entries(array(units), wanted, array(grads), *self._state(), kick)
+        self._add_entries(array(units), wanted, array(grads), early)
 
     def step_units(self, units: Tensor, grads: Tensor) -> None:
         """Take a step with the gradient ``grads`` (u, inputs) of some units; all rows are up to date afterwards."""
+        self._step_rows(array(units), array(grads))
+        self._clock[:] = 0
+        self._now = 0
+
+    def _advance(self, wanted: NDArray[np.int64]) -> None:
+        from cl_sparse.kernels import lazy_rows as kernels
+
+        kernels.use_torch_threads()
+        kernels.advance(wanted, self._clock, self._now, self._table(self._now), *self._state())
+
+    def _add_entries(self, units: NDArray[Any], inputs: NDArray[Any], grads: NDArray[Any], early: bool) -> None:
+        from cl_sparse.kernels import lazy_rows as kernels
+
+        kick = self._early_kick if early else self.rule.kick()
+        kernels.add_entries(units, inputs, grads, *self._state(), kick)
+
+    def _step_rows(self, units: NDArray[Any], grads: NDArray[Any]) -> None:
         from cl_sparse.kernels import lazy_rows as kernels
 
         kernels.use_torch_threads()
         table = self._table(self._now + 1)
-        kernels.step_rows(self._clock, self._now, table, *self._state(), array(units), array(grads), self.rule.kick())
-        self._clock[:] = 0
-        self._now = 0
+        kernels.step_rows(self._clock, self._now, table, *self._state(), units, grads, self.rule.kick())
 
     def _state(self) -> tuple[NDArray[Any], NDArray[Any]]:
         weight = array(self.weight.t())
@@ -112,12 +120,14 @@ class WeightRows:
         return weight, array(self.momentum.t())
 
     @cached_property
-    def _early_kick(self) -> NDArray[Any] | None:
-        """What a gradient of 1 adds before a step to have its effect after it; None if that is too inaccurate."""
-        matrix = self._matrix()
-        if abs(np.linalg.det(matrix)) <= _SMALLEST_DETERMINANT:
-            return None
-        return np.linalg.solve(matrix, self.rule.kick())
+    def _steps_early(self) -> bool:
+        """Whether the inverse of a step is accurate enough for a gradient to be added before the step."""
+        return bool(abs(np.linalg.det(self._matrix())) > _SMALLEST_DETERMINANT)
+
+    @cached_property
+    def _early_kick(self) -> NDArray[Any]:
+        """What a gradient of 1 adds before a step to have its effect after it."""
+        return np.linalg.solve(self._matrix(), self.rule.kick())
 
     def _matrix(self) -> NDArray[np.float64]:
         matrix = self.rule.matrix()

@@ -1,14 +1,15 @@
 """SGD that leaves alone the weights of inputs that were off, until they are used."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.sgd import sgd
 
 from cl_sparse.layers.active_linear import InputMajorWeight, fast
 from cl_sparse.synapses.lazy_rows import StepRule, WeightRows, zero_momentum
+from cl_sparse.synapses.scaled_rows import rows_of
 
 # What torch's step takes from a parameter group.
 _NUMBERS = ("lr", "momentum", "weight_decay", "dampening", "nesterov", "maximize")
@@ -39,8 +40,9 @@ class LazySGD(torch.optim.SGD):
     def __init__(
         self, params: Any, lr: float, *, momentum: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False
     ) -> None:
+        self._scales: dict[Tensor, Tensor] = {}
         super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True)
-        self._claim()
+        self.claim()
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -55,11 +57,12 @@ class LazySGD(torch.optim.SGD):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self._claim()
+        self.claim()
         for group in self.param_groups:
             changed = [p for p in group["params"] if p.grad is not None]
             momenta = {p: self._momentum(p) for p in changed} if group["momentum"] else {}
             current = [p for p in changed if not self._step_lazily(p, group)]
+            before = {p: p.detach().clone() for p in current if p in self._scales}
             # Not super().step(): what that does besides takes longer than the update of a few biases.
             sgd(
                 current,
@@ -71,6 +74,8 @@ class LazySGD(torch.optim.SGD):
                 found_inf=getattr(self, "found_inf", None),
                 **{name: group[name] for name in _NUMBERS},
             )
+            for p, old in before.items():
+                torch.lerp(old, p, self._scales[p], out=p)
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -93,6 +98,21 @@ class LazySGD(torch.optim.SGD):
         self.flush()
         for parameter in self._lazy_parameters():
             parameter.lazy_rows = None
+
+    def scale_updates(self, scale: Mapping[nn.Parameter, Tensor]) -> None:
+        """Multiply the change that a step makes to weights that are updated lazily by factors, from now on.
+
+        Users call :func:`cl_sparse.synapses.scale_updates`, which scales every parameter under every optimizer.
+
+        Args:
+            scale: factors in the shape of the weight; other weights move freely, other parameters are left out.
+
+        Raises:
+            ValueError: with weight decay, for a factor other than 0 and 1.
+        """
+        self.release()
+        self._scales = {p: s for p, s in scale.items() if isinstance(p, InputMajorWeight) and fast(p)}
+        self.claim()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state, as of ``torch.optim.SGD``, with all weights and momenta up to date."""
@@ -119,18 +139,18 @@ class LazySGD(torch.optim.SGD):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a parameter group."""
         super().add_param_group(param_group)
-        self._claim()
+        self.claim()
 
     def _lazy_parameters(self) -> list[InputMajorWeight]:
         parameters = (parameter for group in self.param_groups for parameter in group["params"])
         return [p for p in parameters if isinstance(p, InputMajorWeight)]
 
-    def _claim(self) -> None:
+    def claim(self) -> None:
         """Ask for sparse gradients of the weights that can be updated lazily."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if isinstance(parameter, InputMajorWeight) and parameter.lazy_rows is None and fast(parameter):
-                    parameter.lazy_rows = WeightRows(parameter, None, _rule(group))
+                    parameter.lazy_rows = rows_of(parameter, None, _rule(group), self._scales.get(parameter))
 
     def _step_lazily(self, parameter: Tensor, group: dict[str, Any]) -> bool:
         """Take the step of a weight with a sparse gradient; bring one with a dense gradient up to date for its step."""
@@ -164,7 +184,7 @@ class LazySGD(torch.optim.SGD):
         if not isinstance(rows, WeightRows) or rows.rule != rule or rows.momentum is not momentum:
             if rows is not None:
                 rows.catch_up()
-            rows = parameter.lazy_rows = WeightRows(parameter, momentum, rule)
+            rows = parameter.lazy_rows = rows_of(parameter, momentum, rule, self._scales.get(parameter))
         return rows
 
 

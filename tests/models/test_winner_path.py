@@ -11,7 +11,7 @@ from cl_sparse.layers import CompactKWinners, WinnerLinear, Winners, update_boos
 from cl_sparse.models import HeadFactory, MaskedHead, MultiHead, SimpleMLP, SingleHead, activation_layers
 from cl_sparse.plugins.sparsity import active_counts
 from cl_sparse.run import build
-from cl_sparse.synapses import LazySGD, connections, live_synapses
+from cl_sparse.synapses import LazySGD, live_synapses, synapses_of
 from tests.conftest import small_benchmark, small_config
 
 HEADS: dict[str, HeadFactory] = {
@@ -61,7 +61,7 @@ def test_both_ways_train_the_same_net(head: str):
     fresh = mlp("reference", head)
     fresh.load_state_dict(state)
     assert live_synapses(winners) == live_synapses(reference)
-    for ours_, theirs_ in zip(connections(winners), connections(reference), strict=True):
+    for ours_, theirs_ in zip(synapses_of(winners), synapses_of(reference), strict=True):
         torch.testing.assert_close(ours_.parameter, theirs_.parameter, rtol=0, atol=1e-10)
 
 

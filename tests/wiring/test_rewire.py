@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from cl_sparse.layers.sparse_linear import SparseLinear
-from cl_sparse.synapses import connections, density, live_synapses, total_parameters
+from cl_sparse.synapses import density, live_synapses, synapses_of, total_parameters
 from cl_sparse.wiring.rewire import carry_over
 
 
@@ -119,7 +119,7 @@ def test_a_rate_per_synapse() -> None:
 
 def test_connections_of_a_sparse_layer() -> None:
     model = nn.Sequential(SparseLinear(100, 40, density=0.05, inputs="winners"), nn.Linear(40, 2))
-    first, _ = connections(model)
+    first, _ = synapses_of(model)
     assert (first.name, first.live, first.n_live, first.positions) == ("0.values", None, 200, 4000)
     assert first.parameter is model[0].values
     assert density(model) == {"0": 0.05, "1": 1.0}

@@ -6,7 +6,7 @@ from torch import nn
 
 from cl_sparse.layers import SparseWeights
 from cl_sparse.models import MultiHead, SimpleCNN, SimpleMLP
-from cl_sparse.synapses import connections, density, live_synapses, total_parameters
+from cl_sparse.synapses import density, live_synapses, synapses_of, total_parameters
 
 
 def test_dense_and_masked_layers() -> None:
@@ -20,7 +20,7 @@ def test_dense_and_masked_layers() -> None:
         weight_sparsity_conv=0.5,
     )
     parameters = dict(model.named_parameters())
-    found = list(connections(model))
+    found = list(synapses_of(model))
     assert [c.layer for c in found] == [
         "features.conv1",
         "features.conv2",
@@ -66,5 +66,5 @@ def test_shared_weights_count_once_and_a_bare_layer_has_connections() -> None:
     twin = nn.Linear(3, 3)
     twin.weight = layer.weight
     assert live_synapses(nn.Sequential(layer, twin)) == 9
-    (only,) = connections(layer)
+    (only,) = synapses_of(layer)
     assert (only.layer, only.name) == ("", "weight")

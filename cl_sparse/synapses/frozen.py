@@ -1,0 +1,82 @@
+"""Synapses that never change again, once a task has needed them."""
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from cl_sparse.synapses.ledger import Ledger
+from cl_sparse.synapses.mechanism import Mechanism, Needs
+from cl_sparse.synapses.update_scale import scale_updates
+
+
+class Frozen(Mechanism):
+    """After each task, freeze a share of the live synapses that are still free; they never change again, bit for bit.
+
+    The choice is made within each layer. Biases have no magnitude to go by; they are frozen, if at all, together after
+    the first task. (Freezing what a task needs, by magnitude: Mallya & Lazebnik 2018, "PackNet".)
+
+    Args:
+        share: of each layer's free live synapses to freeze after each task, rounded, 0 to 1.
+        rule: "magnitude": those with the largest |w|; "random": any.
+        biases: whether biases and normalisation are frozen after the first task.
+        leave: parameters that stay free, as shell patterns of their names ("classifier*" for the heads).
+
+    Raises:
+        ValueError: ``share`` is out of range.
+    """
+
+    needs = Needs.BOUNDARIES
+    task_info = ("boundaries", "none")
+
+    def __init__(
+        self,
+        share: float = 0.5,
+        rule: Literal["magnitude", "random"] = "magnitude",
+        biases: bool = True,
+        leave: tuple[str, ...] = (),
+    ) -> None:
+        if not 0 <= share <= 1:
+            raise ValueError(f"share must be from 0 to 1, not {share}")
+        self.share, self.rule, self.biases, self.leave = share, rule, biases, tuple(leave)
+
+    def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
+        """Start with nothing frozen."""
+        self.ledger, self.generator = ledger, generator
+        self.updates = scale_updates(ledger, {}, owner=self.name)
+
+    @torch.no_grad()
+    def after_task(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:
+        """Freeze this task's share."""
+        synapses = self.ledger.synapses
+        free = {name: scale.clone() for name, scale in self.updates.scale.items() if not self._left(name)}
+        for name, scale in free.items():
+            if name not in synapses:
+                scale.fill_(float(not self.biases))
+                continue
+            units, inputs = synapses[name].places()
+            at = (slice(None),) if synapses[name].stored == "live" else (units, inputs)
+            by_unit = scale if synapses[name].stored == "live" else scale.flatten(1)
+            still = (by_unit[at] > 0).nonzero().flatten()
+            rank = self._rank(synapses[name].of_live(synapses[name].current()))[still]
+            chosen = still[rank.topk(round(self.share * len(still)), sorted=False).indices]
+            values = by_unit[at].index_fill_(0, chosen, 0.0)
+            by_unit[at] = values
+        self.updates.set(free)
+
+    def frozen(self) -> dict[str, int]:
+        """Return how many live synapses of each weight are frozen."""
+        return {
+            name: int((found.of_live(self.updates.scale[name]) == 0).sum())
+            for name, found in self.ledger.synapses.items()
+        }
+
+    def _rank(self, weights: Tensor) -> Tensor:
+        if self.rule == "magnitude":
+            return weights.abs()
+        return torch.rand(weights.shape, generator=self.generator).to(weights.device)
+
+    def _left(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self.leave)

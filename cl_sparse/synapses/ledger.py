@@ -1,0 +1,259 @@
+"""The one owner of what follows a synapse: it alone rewires and resizes, and carries every number along."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cl_sparse.layers.consumers import Consumers, consumers_of
+from cl_sparse.seeding import derive_seed
+from cl_sparse.synapses.followers import carry_optimizer, resume_optimizer, settle
+from cl_sparse.synapses.lazy_sgd import LazySGD
+from cl_sparse.synapses.mechanism import Mechanism, Needs
+from cl_sparse.synapses.resize import Changes, Resizing
+from cl_sparse.synapses.rewire import Places, rewire
+from cl_sparse.synapses.step import StepHooks
+from cl_sparse.synapses.structure import rebuild, structure_of
+from cl_sparse.synapses.synapses import Synapses, synapses_of
+from cl_sparse.wiring.moved import Moved
+
+Listener = Callable[[Changes], None]
+
+
+@dataclass
+class Kept:
+    """A number for each entry of each parameter, and what a new synapse starts with."""
+
+    fresh: float
+    numbers: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Ledger:
+    """Owns every number that belongs to a synapse: weights, the optimizer's, importances, each mechanism's own.
+
+    Args:
+        model: the net. To be resized it needs a method ``consumers() -> {layer: Consumers}``, or to be a chain
+            (``nn.Sequential``).
+        optimizer: what trains it, if anything does; its numbers follow.
+        seed: what mechanisms draw derives from it, from their names and from the task.
+
+    Attributes:
+        mechanisms: by name, those that :meth:`attach` was given.
+        listeners: called after every change with what changed; probes are told here.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer | None = None, seed: int = 0) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.seed = seed
+        self.mechanisms: dict[str, Mechanism] = {}
+        self.listeners: list[Listener] = []
+        self._kept: dict[tuple[str, str], Kept] = {}
+        self._generators: dict[str, torch.Generator] = {}
+        self.steps = StepHooks(self)
+
+    # -------------------- numbers
+
+    @property
+    def synapses(self) -> dict[str, Synapses]:
+        """The synapses of each weight layer, by the name of its weight in ``model.named_parameters()``."""
+        return {found.name: found for found in synapses_of(self.model)}
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Return all parameters by name, as they are stored: rows that an optimizer put off stay behind."""
+        return {f"{name}.{own}" if name else own: p for name, own, p in _parameters(self.model)}
+
+    def current(self) -> dict[str, Tensor]:
+        """Return the values of all parameters by name, up to date, without gradient."""
+        values = {name: parameter.detach() for name, parameter in self.parameters().items()}
+        return values | {name: found.current() for name, found in self.synapses.items()}
+
+    def keep(self, owner: str, key: str, fresh: float = 0.0) -> dict[str, Tensor]:
+        """Return a number for each entry of each parameter, by name, that follows it from now on.
+
+        Those of a weight are its synapses'. They have the parameter's shape, memory layout, type and device. The
+        mapping stays the same object; the tensors in it are replaced when synapses move, so look them up anew. Asked
+        again, it is returned as it is.
+
+        Args:
+            owner: whose they are.
+            key: what they are.
+            fresh: what they are at first, and what a new synapse gets.
+        """
+        kept = self._kept.get((owner, key))
+        if kept is None:
+            numbers = {name: torch.full_like(p, fresh, requires_grad=False) for name, p in self.parameters().items()}
+            kept = self._kept[owner, key] = Kept(fresh, numbers)
+        return kept.numbers
+
+    def forget(self, owner: str) -> None:
+        """Drop all numbers of an owner."""
+        self._kept = {key: kept for key, kept in self._kept.items() if key[0] != owner}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all kept numbers, without weights and the optimizer's."""
+        return sum(tensor.nbytes for kept in self._kept.values() for tensor in kept.numbers.values())
+
+    # -------------------- changes
+
+    def rewire(self, synapses: Synapses, drop: Tensor, grow: Places, values: Tensor | None = None) -> Moved:
+        """Drop and grow synapses; the optimizer's and all owners' numbers follow.
+
+        Args:
+            synapses: of a layer that is masked, or stores its live synapses.
+            drop: long (d,), positions in the order of ``synapses.places()``.
+            grow: unit and input of each new synapse, long (g,) each. A place that ``drop`` frees may be taken.
+            values: weights of the new synapses (g,); default 0.
+
+        Raises:
+            ValueError: as :func:`cl_sparse.synapses.rewire.rewire`; nothing has changed then.
+        """
+        shape = synapses.parameter.shape
+        moved = rewire(synapses, drop, grow, values)
+        self._follow({synapses.name: (shape, moved)})
+        return moved
+
+    def resize(self, layer: str, keep: Tensor, add: int = 0, generator: torch.Generator | None = None) -> Changes:
+        """Remove and add units of a layer: rows, biases, duty cycles, normalisation, the inputs of what reads them.
+
+        Args:
+            layer: name of the layer.
+            keep: long (m,), the units that stay, in their new order.
+            add: number of new units behind them; what reads them starts at 0, so that without k-winners and
+                normalisation over units the outputs do not change.
+            generator: draws their weights; default: one that derives from the ledger's seed.
+
+        Returns:
+            What changed, by the name of each parameter and buffer.
+
+        Raises:
+            ValueError: it is not known who consumes the layer's units, or ``keep`` is out of range or repeats a unit.
+        """
+        consumers = self._consumers().get(layer)
+        if consumers is None:
+            raise ValueError(f"{layer}: not known who reads its units: its model's consumers() has to say")
+        drawn = generator or torch.Generator().manual_seed(derive_seed(self.seed, "resize", layer, len(keep), add))
+        resizing = Resizing(self.model, layer, consumers, keep, add, drawn)
+        settle(self.optimizer)
+        changes = resizing.carry_out()
+        self._follow(changes)
+        resume_optimizer(self.optimizer)
+        return changes
+
+    def _consumers(self) -> dict[str, Consumers]:
+        own = getattr(self.model, "consumers", None)
+        if own is not None:
+            found: dict[str, Consumers] = own()
+            return found
+        return consumers_of(self.model.named_children()) if isinstance(self.model, nn.Sequential) else {}
+
+    def _follow(self, changes: Changes) -> None:
+        parameters = self.parameters()
+        for name, (shape, moved) in changes.items():
+            if name in parameters:
+                carry_optimizer(self.optimizer, parameters[name], shape, moved)
+                for kept in self._kept.values():
+                    kept.numbers[name] = moved.carry(kept.numbers[name], kept.fresh)
+        self.steps.refresh()
+        for listener in self.listeners:
+            listener(changes)
+
+    # -------------------- mechanisms
+
+    def attach(self, mechanism: Mechanism, name: str | None = None) -> None:
+        """Let a mechanism take part from now on, under a name of its own (default: its class's).
+
+        Raises:
+            ValueError: the name is taken, or the mechanism needs what the optimizer does not give.
+        """
+        name = name or type(mechanism).__name__
+        if mechanism.needs is Needs.ALL and isinstance(self.optimizer, LazySGD):
+            raise ValueError(f"{name} needs all weights and gradients at every step, which LazySGD does not give")
+        if name in self.mechanisms:
+            raise ValueError(f"there is a mechanism {name!r} already: give this one another name")
+        self.mechanisms[name] = mechanism
+        self._generators[name] = torch.Generator()
+        mechanism.name = name
+        mechanism.attach(self, self._generators[name])
+        self.steps.refresh()
+
+    def before_task(self, task: int) -> None:
+        """Tell the mechanisms that training on task number ``task`` begins."""
+        for name, mechanism in self.mechanisms.items():
+            self._generators[name].manual_seed(derive_seed(self.seed, "mechanism", name, task))
+            mechanism.before_task(task)
+
+    def penalty(self) -> Tensor | float:
+        """Return what the mechanisms add to the loss; 0.0 if nothing."""
+        return sum((mechanism.penalty() for mechanism in self.mechanisms.values()), start=0.0)
+
+    def after_task(self, task: int, batches: Iterable[tuple[Tensor, ...]] = ()) -> None:
+        """Tell the mechanisms that training on task number ``task`` has ended.
+
+        Args:
+            task: its number.
+            batches: its training data once more, ``(x, y, ...)``; a mechanism that needs none does not look at them.
+        """
+        for mechanism in self.mechanisms.values():
+            mechanism.after_task(task, batches)
+
+    @property
+    def needs(self) -> Needs:
+        """What the most demanding mechanism needs."""
+        return max((mechanism.needs for mechanism in self.mechanisms.values()), default=Needs.NOTHING)
+
+    # -------------------- resume
+
+    def structure(self) -> dict[str, Any]:
+        """Return what :meth:`rebuild` needs to give a fresh net this one's widths, in plain Python."""
+        return structure_of(self.model)
+
+    def rebuild(self, structure: dict[str, Any]) -> None:
+        """Give the net the widths it had when :meth:`structure` was asked. Weights have to be loaded afterwards.
+
+        Raises:
+            ValueError: the structure belongs to another architecture.
+        """
+        settle(self.optimizer)
+        rebuild(self.model, structure)
+        parameters = self.parameters()
+        for kept in self._kept.values():
+            kept.numbers.update({name: torch.full_like(p, kept.fresh) for name, p in parameters.items()})
+        resume_optimizer(self.optimizer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all kept numbers and the mechanisms' own state: tensors, plain values, lists and dicts of these."""
+        return {
+            "numbers": [[owner, key, dict(kept.numbers)] for (owner, key), kept in self._kept.items()],
+            "mechanisms": {name: mechanism.state_dict() for name, mechanism in self.mechanisms.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned; the net has its widths and weights already.
+
+        Raises:
+            ValueError: it is the state of other mechanisms, or of a net of another shape.
+        """
+        if state["mechanisms"].keys() != self.mechanisms.keys():
+            raise ValueError(f"the state is of {sorted(state['mechanisms'])}, not of {sorted(self.mechanisms)}")
+        shapes = {name: parameter.shape for name, parameter in self.parameters().items()}
+        for owner, key, numbers in state["numbers"]:
+            if {name: tensor.shape for name, tensor in numbers.items()} != shapes:
+                raise ValueError(f"{owner}: the numbers {key!r} are of a net of another shape")
+            mine = self.keep(owner, key)
+            mine.update({name: torch.empty_like(mine[name]).copy_(tensor) for name, tensor in numbers.items()})
+        for name, mechanism in self.mechanisms.items():
+            mechanism.load_state_dict(state["mechanisms"][name])
+        self.steps.refresh()
+
+
+def _parameters(model: nn.Module) -> Iterable[tuple[str, str, nn.Parameter]]:
+    seen: set[nn.Parameter] = set()
+    for name, module in model.named_modules():
+        for own, parameter in module._parameters.items():
+            if parameter is not None and parameter not in seen:
+                seen.add(parameter)
+                yield name, own, parameter

@@ -1,0 +1,75 @@
+"""What every mechanism for synapses is: a few moments at which it may act, and what it needs there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from cl_sparse.synapses.ledger import Ledger
+    from cl_sparse.synapses.step import Step
+
+
+class Needs(IntEnum):
+    """What a mechanism needs of weights and gradients; it decides how a net may compute.
+
+    NOTHING, and BOUNDARIES (where one task ends and the next begins), leave a net every way to compute. TOUCHED means
+    what changed at the synapses that took part in a step, which the layers that compute only what wins can give. ALL
+    means all weights and gradients at every step, which these cannot give.
+    """
+
+    NOTHING = 0
+    BOUNDARIES = 1
+    TOUCHED = 2
+    ALL = 3
+
+
+class Mechanism:
+    """Something that may happen to synapses. It works in a plain loop, through a ``Ledger``, and in Avalanche.
+
+    A mechanism keeps numbers per synapse with ``ledger.keep``, so that they follow when synapses move; only what else
+    must survive a restart goes into :meth:`state_dict`.
+
+    Attributes:
+        name: under which the ledger knows it, from :meth:`attach` on.
+        needs: what it needs of weights and gradients.
+        task_info: what it is told about the task, in training and at test: "none", "boundaries" or "label" each.
+        fractional: whether it scales updates by factors other than 0 and 1.
+    """
+
+    name: str = ""
+    needs: Needs = Needs.NOTHING
+    task_info: tuple[str, str] = ("none", "none")
+    fractional: bool = False
+
+    def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
+        """Take part in a training from now on.
+
+        Args:
+            ledger: owns the synapses and what belongs to them.
+            generator: for everything random in this mechanism; seeded anew before every task.
+        """
+
+    def before_task(self, task: int) -> None:
+        """Training on task number ``task`` begins."""
+
+    def penalty(self) -> Tensor | float:
+        """Return what to add to the loss of the step under way."""
+        return 0.0
+
+    def after_step(self, step: Step) -> None:
+        """The optimizer has taken a step. Called with ``needs`` of TOUCHED or ALL only."""
+
+    def after_task(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:
+        """Training on task number ``task`` has ended; ``batches`` are its training data, ``(x, y, ...)``, once more."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what must survive a restart beside the kept numbers."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned."""

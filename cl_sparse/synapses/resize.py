@@ -1,0 +1,140 @@
+"""Removing and adding units of a layer, with everything that is counted by unit. The ledger lets owners follow."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from cl_sparse.layers import ActiveLinear, KWinnersBase, SparseWeightsBase
+from cl_sparse.layers.consumers import Consumers
+from cl_sparse.layers.sparse_linear import SparseLinear
+from cl_sparse.layers.sparse_resize import resize_live
+from cl_sparse.wiring.moved import Moved, Resized, replace_data
+
+Changes = dict[str, tuple[torch.Size, Moved]]
+"""By name of each parameter or buffer that changed: its shape before, and how numbers of that shape follow."""
+
+
+class Resizing:
+    """One change of the units of one layer.
+
+    Args:
+        model: the net.
+        layer: name of the layer.
+        consumers: who consumes its units.
+        keep: long (m,), the units that stay, in their new order.
+        add: number of new units behind them. They start as torch's layers do, uniform in ±1/√(live inputs), and what
+            reads them starts at 0.
+        generator: draws the new weights and places.
+    """
+
+    def __init__(
+        self, model: nn.Module, layer: str, consumers: Consumers, keep: Tensor, add: int, generator: torch.Generator
+    ) -> None:
+        self.model, self.layer, self.consumers = model, layer, consumers
+        self.keep, self.add, self.generator = keep, add, generator
+        self.changes: Changes = {}
+
+    @torch.no_grad()
+    def carry_out(self) -> Changes:
+        """Change the layer, what follows it by unit, and its readers' inputs; return what changed."""
+        module = self.model.get_submodule(self.layer)
+        units = weight_shape(module)[0]
+        self._weight(self.layer, Resized(0, self.keep, self.add))
+        for name in self.consumers.per_unit:
+            self._per_unit(name)
+        for name in self.consumers.readers:
+            block = weight_shape(self.model.get_submodule(name))[1] // units
+            inputs = (self.keep[:, None] * block + torch.arange(block)).flatten()
+            self._weight(name, Resized(1, inputs, self.add * block))
+        return self.changes
+
+    def _weight(self, layer: str, change: Resized) -> None:
+        module = self.model.get_submodule(layer)
+        before, live = weight_shape(module), mean_live_inputs(module)
+        shape = torch.Size((*before[: change.axis], change.added, *before[change.axis + 1 :]))
+        # Readers connect to new units as densely as to old ones.
+        fan_in = live if change.axis == 0 else round(live / before[1:].numel() * shape[1:].numel())
+        new = self._new_weights(shape, change.axis, fan_in)
+        if isinstance(module, SparseLinear):
+            self._live(layer, module, change, new)
+        else:
+            self._stored(layer, module, change, new)
+        if change.axis == 0 and module.bias is not None:
+            bias = torch.empty(change.added).uniform_(-1, 1, generator=self.generator) / math.sqrt(max(1, fan_in))
+            self._tensor(self._inside(layer, module, "bias"), change, bias)
+
+    def _new_weights(self, shape: torch.Size, axis: int, fan_in: int) -> Tensor:
+        """Return the added slice of the weight, on the CPU; NaN where no synapse is to live."""
+        new = torch.full((shape[0], shape[1:].numel()), math.nan)
+        if new.numel():
+            live = torch.rand(new.shape, generator=self.generator).topk(min(fan_in, new.shape[1]), dim=1).indices
+            drawn = torch.empty(live.shape).uniform_(-1, 1, generator=self.generator) / math.sqrt(max(1, fan_in))
+            new.scatter_(1, live, drawn if axis == 0 else torch.zeros_like(drawn))
+        return new.reshape(shape)
+
+    def _live(self, layer: str, module: SparseLinear, change: Resized, new: Tensor) -> None:
+        shape = module.values.shape
+        ends = [*(~new.isnan()).nonzero(as_tuple=True)]
+        values = new[ends[0], ends[1]]
+        ends[change.axis] = ends[change.axis] + len(change.kept)
+        moved = resize_live(module, change, (ends[0], ends[1]), values)
+        self.changes[self._named(layer, "values")] = shape, moved
+
+    def _stored(self, layer: str, module: nn.Module, change: Resized, new: Tensor) -> None:
+        self._tensor(self._inside(layer, module, "weight"), change, new.nan_to_num())
+        if isinstance(module, SparseWeightsBase):
+            self._tensor(self._named(layer, "zero_mask"), change, new.isnan())
+        bare = module.module if isinstance(module, SparseWeightsBase) else module
+        names = ("out_features", "in_features") if isinstance(bare, nn.Linear) else ("out_channels", "in_channels")
+        setattr(bare, names[change.axis], len(change.kept) + change.added)
+
+    def _per_unit(self, layer: str) -> None:
+        module = self.model.get_submodule(layer)
+        n = len(self.keep) + self.add
+        if isinstance(module, KWinnersBase):
+            self._tensor(
+                self._named(layer, "duty_cycle"), Resized(int(module.duty_cycle.dim() > 1), self.keep, self.add), 0.0
+            )
+            module.resize(n)
+            return
+        for name, fresh in (("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
+            if getattr(module, name) is not None:
+                self._tensor(self._named(layer, name), Resized(0, self.keep, self.add), fresh)
+        module.num_features = n
+
+    def _tensor(self, name: str, change: Resized, fresh: Tensor | float) -> None:
+        owner, _, own = name.rpartition(".")
+        module = self.model.get_submodule(owner)
+        tensor = (
+            module.stored_weight() if isinstance(module, ActiveLinear) and own == "weight" else getattr(module, own)
+        )
+        self.changes[name] = tensor.shape, change
+        carried = change.carry(tensor.detach(), fresh)
+        if isinstance(tensor, nn.Parameter):
+            replace_data(tensor, carried)
+        else:
+            setattr(module, own, carried)
+
+    def _inside(self, layer: str, module: nn.Module, name: str) -> str:
+        return self._named(layer, f"module.{name}" if isinstance(module, SparseWeightsBase) else name)
+
+    def _named(self, layer: str, name: str) -> str:
+        return f"{layer}.{name}" if layer else name
+
+
+def weight_shape(module: nn.Module) -> torch.Size:
+    """Return the logical shape of a layer's weight, (units, inputs, ...)."""
+    if isinstance(module, SparseLinear):
+        return torch.Size((module.out_features, module.in_features))
+    shape: torch.Size = (module.stored_weight() if isinstance(module, ActiveLinear) else module.weight).shape
+    return shape
+
+
+def mean_live_inputs(module: nn.Module) -> int:
+    """Return how many live inputs a unit of the layer has, on average, rounded."""
+    if isinstance(module, SparseLinear):
+        return round(module.values.numel() / max(1, module.out_features))
+    if isinstance(module, SparseWeightsBase):
+        return round(float(module.live_mask().flatten(1).sum(1).double().mean()))
+    return weight_shape(module)[1:].numel()

@@ -1,0 +1,131 @@
+"""The synapses of a model, whatever kind of layer stores them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from cl_sparse.layers import SparseWeightsBase
+from cl_sparse.layers.active_linear import ActiveLinear
+from cl_sparse.layers.sparse_linear import SparseLinear
+
+Stored = Literal["dense", "masked", "live", "winner"]
+"""How a layer stores its synapses: all places (dense); all places, some held at zero (masked); the live ones alone
+(live); all places, inputs first, of which an optimizer may leave idle rows behind (winner)."""
+
+
+@dataclass(frozen=True)
+class Synapses:
+    """The synapses into the units of one layer.
+
+    A *number per synapse* is a tensor in the shape of :attr:`parameter`; where no synapse lives, it means nothing.
+
+    Attributes:
+        layer: name of the layer in the model.
+        name: name of its weight among the model's ``named_parameters``.
+        module: the layer.
+        parameter: the weight, (units, inputs, ...); of a layer that stores its live synapses only, their weights (nnz,).
+        stored: how.
+        shape: (units, inputs, ...), whatever is stored.
+    """
+
+    layer: str
+    name: str
+    module: nn.Module
+    parameter: nn.Parameter
+    stored: Stored
+    shape: torch.Size
+
+    @property
+    def positions(self) -> int:
+        """Number of places where a synapse could be, stored or not."""
+        return self.shape.numel()
+
+    @property
+    def live(self) -> Tensor | None:
+        """Bool mask in the shape of the parameter, True where a synapse lives (even at 0); None if all stored ones do."""
+        return self.module.live_mask() if isinstance(self.module, SparseWeightsBase) else None
+
+    @property
+    def n_live(self) -> int:
+        """Number of live synapses."""
+        live = self.live
+        return self.parameter.numel() if live is None else int(live.sum())
+
+    def places(self) -> tuple[Tensor, Tensor]:
+        """Return unit and input of each live synapse, long (n_live,) each.
+
+        An input of a convolution is a place in its flattened kernels, 0 to C_in/groups·kh·kw − 1. The order is that of
+        the parameter's values for a layer that stores its live synapses, else by unit and then by input.
+        """
+        if isinstance(self.module, SparseLinear):
+            units, inputs = self.module.indices
+            return units, inputs
+        live = self.live
+        if live is None:
+            live = torch.ones_like(self.parameter, dtype=torch.bool)
+        units, inputs = live.flatten(1).nonzero(as_tuple=True)
+        return units, inputs
+
+    def of_live(self, numbers: Tensor) -> Tensor:
+        """Return numbers per synapse (in the parameter's shape) of the live ones only, (n_live,), as in :meth:`places`."""
+        return numbers if self.stored == "live" else numbers.flatten(1)[self.places()]
+
+    def current(self, at: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Return the weights, up to date, without gradient.
+
+        Args:
+            at: unit and input of the wanted ones, long (e,) each, for a layer that stores all places; None for all, in
+                the shape of the parameter. Only these inputs' rows are brought up to date.
+        """
+        if isinstance(self.module, ActiveLinear):
+            self.module.current_weight(None if at is None else at[1])
+        values = self.parameter.detach()
+        return values if at is None else values.flatten(1)[at]
+
+
+def synapses_of(model: nn.Module) -> Iterator[Synapses]:
+    """Yield the synapses of every linear and convolutional layer of ``model``, each weight once, in module order."""
+    seen: set[int] = set()
+    for name, module in model.named_modules():
+        found = _synapses_of(name, module)
+        if found is not None and id(found.parameter) not in seen:
+            seen.add(id(found.parameter))
+            yield found
+
+
+def live_synapses(model: nn.Module) -> int:
+    """Return the number of live synapses (weights, not biases) of ``model``."""
+    return sum(found.n_live for found in synapses_of(model))
+
+
+def density(model: nn.Module) -> dict[str, float]:
+    """Return, for each layer of ``model``, the share of its weight positions that live."""
+    return {found.layer: found.n_live / found.positions for found in synapses_of(model)}
+
+
+def total_parameters(model: nn.Module) -> int:
+    """Return the number of stored parameters of ``model``: all weights that are stored, live or not, and biases."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _synapses_of(layer: str, module: nn.Module) -> Synapses | None:
+    if isinstance(module, SparseWeightsBase):
+        weight = module.get_parameter("module.weight")
+        return Synapses(layer, _inside(layer, "module.weight"), module, weight, "masked", weight.shape)
+    if isinstance(module, SparseLinear):
+        shape = torch.Size((module.out_features, module.in_features))
+        return Synapses(layer, _inside(layer, "values"), module, module.values, "live", shape)
+    if isinstance(module, ActiveLinear):
+        weight = module.stored_weight()
+        return Synapses(layer, _inside(layer, "weight"), module, weight, "winner", weight.shape)
+    if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        weight = module.get_parameter("weight")
+        return Synapses(layer, _inside(layer, "weight"), module, weight, "dense", weight.shape)
+    return None
+
+
+def _inside(layer: str, name: str) -> str:
+    return f"{layer}.{name}" if layer else name
