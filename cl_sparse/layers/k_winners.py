@@ -29,6 +29,8 @@ class KWinnersBase(nn.Module):
 
     boost_strength: Tensor
     duty_cycle: Tensor
+    observed: bool = False
+    """Whether a passive pass is under way: as many winners as in training, and the duty cycle stays."""
 
     def __init__(
         self,
@@ -66,6 +68,16 @@ class KWinnersBase(nn.Module):
             f"n={self.n}, percent_on={self.percent_on}, k_inference_factor={self.k_inference_factor}, "
             f"boost_strength_factor={self.boost_strength_factor}, duty_cycle_period={self.duty_cycle_period}"
         )
+
+    @property
+    def k_now(self) -> int:
+        """Number of winners in the present mode."""
+        return self.k if self.training or self.observed else self.k_inference
+
+    @property
+    def counts_now(self) -> bool:
+        """Whether the duty cycle is to move in the present mode."""
+        return self.training and not self.observed
 
     def update_boost_strength(self) -> None:
         """Multiply the boost strength by ``boost_strength_factor``. To be called once per epoch."""
@@ -170,10 +182,10 @@ class KWinners(KWinnersBase):
         """
         if x.dim() != 2 or x.shape[1] != self.n:
             raise ValueError(f"KWinners: the input must be of shape (B, {self.n}), not {tuple(x.shape)}")
-        k = self.k if self.training else self.k_inference
+        k = self.k_now
         ranking = boosted(x, self.duty_cycle, self.boost_strength)
         out, winners = take_winners(x, ranking, k, self.break_ties, self.relu, self.inplace)
-        if self.training:
+        if self.counts_now:
             if winners is None:
                 self.update_duty_cycle(out)
             else:

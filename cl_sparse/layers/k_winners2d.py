@@ -64,17 +64,22 @@ class KWinners2d(KWinnersBase):
         units = self.channels if self.local else x[0].numel()
         if units != self.n:
             self._count_units(units)
-        k = self.k if self.training else self.k_inference
+        k = self.k_now
         out = kwinners2d(
             x, self.duty_cycle, k, self.boost_strength, self.local, self.break_ties, self.relu, self.inplace
         )
-        if self.training:
+        if self.counts_now:
             self.update_duty_cycle(out)
         return out
 
     def entropy(self) -> Tensor:
         """Return the binary entropy of the channels' duty cycles, summed over the n units, in bits."""
         return super().entropy() * self.n / self.channels
+
+    def resize(self, width: int) -> None:
+        """See the base class; units are counted at the next input."""
+        self.channels = width
+        self._count_units(width if self.local else 0)
 
     def extra_repr(self) -> str:
         """Return the settings, for ``repr``."""

@@ -11,6 +11,7 @@ from cl_sparse.layers.sparse_product import Layout, sparse_product, winners_prod
 from cl_sparse.layers.sparse_state import BY_INPUTS, BY_UNITS, places, sparse_state
 from cl_sparse.layers.sparse_weights import SparseWeights
 from cl_sparse.layers.winners import Winners
+from cl_sparse.wiring.moved import replace_data
 from cl_sparse.wiring.places import Wiring, draw_inputs, index_type, wiring_of
 from cl_sparse.wiring.rewire import Rewired, rewired
 
@@ -176,8 +177,7 @@ class SparseLinear(nn.Module):
         fresh = self.values.new_zeros(len(units)) if new_values is None else new_values.to(self.values)
         if fresh.shape != units.shape:
             raise ValueError(f"new_values must be {tuple(units.shape)}, not {tuple(fresh.shape)}")
-        self.values.data = mapping.carry(self.values.data, fresh)
-        self.values.grad = None
+        replace_data(self.values, mapping.carry(self.values.detach(), fresh))
         self.set_wiring(wiring)
         return mapping
 
@@ -236,8 +236,7 @@ class SparseLinear(nn.Module):
             state_dict = {prefix + name: x for name, x in converted.items()}
             pointers, minors = (converted[name] for name in self._index_names())
             if minors.shape != self.values.shape:
-                self.values.data = self.values.data.new_empty(minors.shape)
-                self.values.grad = None
+                replace_data(self.values, self.values.new_empty(minors.shape))
             self.set_wiring(Wiring(pointers.to(self.values.device), minors.to(self.values.device)))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._layout = None

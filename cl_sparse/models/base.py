@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from cl_sparse.layers.consumers import WEIGHT_LAYERS, Consumers, consumers_of
 from cl_sparse.models.heads import Head
 
 
@@ -22,6 +23,12 @@ class FeatureClassifier(nn.Module):
     def n_outputs(self) -> int:
         """Number of logits per sample."""
         return self.classifier.n_outputs
+
+    def consumers(self) -> dict[str, Consumers]:
+        """Return, for each layer below the head, who consumes its units, by name."""
+        readers = [name for name, module in self.classifier.named_modules() if isinstance(module, WEIGHT_LAYERS)]
+        steps = ((f"features.{name}", module) for name, module in self.features.named_children())
+        return consumers_of(steps, [f"classifier.{name}" for name in readers])
 
     def forward(self, x: Tensor, task_labels: Tensor | None = None) -> Tensor:
         """Return the logits (B, n_outputs) of a batch (B, ...); ``task_labels`` (B,) choose among the heads.

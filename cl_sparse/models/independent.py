@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
+from cl_sparse.layers.consumers import Consumers
+from cl_sparse.models.base import FeatureClassifier
 from cl_sparse.models.routing import route
 
 
@@ -19,6 +21,18 @@ class IndependentNets(nn.Module):
     def __init__(self, nets: Iterable[nn.Module]) -> None:
         super().__init__()
         self.nets = nn.ModuleList(nets)
+
+    def consumers(self) -> dict[str, Consumers]:
+        """Return, for each layer of each net, who consumes its units, by name."""
+        found: dict[str, Consumers] = {}
+        for number, net in enumerate(self.nets):
+            assert isinstance(net, FeatureClassifier)
+            for layer, own in net.consumers().items():
+                per_unit, readers = (
+                    [f"nets.{number}.{name}" for name in names] for names in (own.per_unit, own.readers)
+                )
+                found[f"nets.{number}.{layer}"] = Consumers(tuple(per_unit), tuple(readers))
+        return found
 
     def forward(self, x: Tensor, task_labels: Tensor | None = None) -> Tensor:
         """Return the logits of each sample of ``x`` (B, ...) from the net of its task, ``task_labels`` (B,).

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from cl_sparse.layers.consumers import Consumers, consumers_of
 from cl_sparse.seeding import derive_seed
 from cl_sparse.synapses.followers import carry_optimizer, resume_optimizer, settle
-from cl_sparse.synapses.lazy_sgd import LazySGD
 from cl_sparse.synapses.mechanism import Mechanism, Needs
 from cl_sparse.synapses.resize import Changes, Resizing
 from cl_sparse.synapses.rewire import Places, rewire
@@ -132,7 +131,7 @@ class Ledger:
         Raises:
             ValueError: it is not known who consumes the layer's units, or ``keep`` is out of range or repeats a unit.
         """
-        consumers = self._consumers().get(layer)
+        consumers = self.consumers().get(layer)
         if consumers is None:
             raise ValueError(f"{layer}: not known who reads its units: its model's consumers() has to say")
         drawn = generator or torch.Generator().manual_seed(derive_seed(self.seed, "resize", layer, len(keep), add))
@@ -143,7 +142,8 @@ class Ledger:
         resume_optimizer(self.optimizer)
         return changes
 
-    def _consumers(self) -> dict[str, Consumers]:
+    def consumers(self) -> dict[str, Consumers]:
+        """Return, by name of each layer whose readers are known, who consumes its units."""
         own = getattr(self.model, "consumers", None)
         if own is not None:
             found: dict[str, Consumers] = own()
@@ -167,11 +167,14 @@ class Ledger:
         """Let a mechanism take part from now on, under a name of its own (default: its class's).
 
         Raises:
-            ValueError: the name is taken, or the mechanism needs what the optimizer does not give.
+            ValueError: the name is taken, or the mechanism needs what the net does not give.
         """
         name = name or type(mechanism).__name__
-        if mechanism.needs is Needs.ALL and isinstance(self.optimizer, LazySGD):
-            raise ValueError(f"{name} needs all weights and gradients at every step, which LazySGD does not give")
+        if mechanism.needs is Needs.ALL and any(found.stored == "winner" for found in self.synapses.values()):
+            raise ValueError(
+                f"{name} needs all weights and gradients at every step, and layers that compute only what wins do not "
+                "give them: build the net with compute: reference"
+            )
         if name in self.mechanisms:
             raise ValueError(f"there is a mechanism {name!r} already: give this one another name")
         self.mechanisms[name] = mechanism

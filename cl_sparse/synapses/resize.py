@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from cl_sparse.layers import ActiveLinear, KWinnersBase, SparseWeightsBase
+from cl_sparse.layers import KWinnersBase, SparseWeightsBase
 from cl_sparse.layers.consumers import Consumers
 from cl_sparse.layers.sparse_linear import SparseLinear
 from cl_sparse.layers.sparse_resize import resize_live
@@ -101,14 +101,13 @@ class Resizing:
         for name, fresh in (("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
             if getattr(module, name) is not None:
                 self._tensor(self._named(layer, name), Resized(0, self.keep, self.add), fresh)
-        module.num_features = n
+        setattr(module, "num_features", n)  # noqa: B010 (a module's attributes are typed as tensors)
 
     def _tensor(self, name: str, change: Resized, fresh: Tensor | float) -> None:
         owner, _, own = name.rpartition(".")
         module = self.model.get_submodule(owner)
-        tensor = (
-            module.stored_weight() if isinstance(module, ActiveLinear) and own == "weight" else getattr(module, own)
-        )
+        tensor: Tensor | None = module._parameters[own] if own in module._parameters else module.get_buffer(own)
+        assert tensor is not None
         self.changes[name] = tensor.shape, change
         carried = change.carry(tensor.detach(), fresh)
         if isinstance(tensor, nn.Parameter):
@@ -127,8 +126,9 @@ def weight_shape(module: nn.Module) -> torch.Size:
     """Return the logical shape of a layer's weight, (units, inputs, ...)."""
     if isinstance(module, SparseLinear):
         return torch.Size((module.out_features, module.in_features))
-    shape: torch.Size = (module.stored_weight() if isinstance(module, ActiveLinear) else module.weight).shape
-    return shape
+    weight = (module.module if isinstance(module, SparseWeightsBase) else module)._parameters["weight"]
+    assert isinstance(weight, Tensor)
+    return weight.shape
 
 
 def mean_live_inputs(module: nn.Module) -> int:

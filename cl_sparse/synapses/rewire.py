@@ -59,7 +59,7 @@ def _rewire_masked(
 def _check_positions(drop: Tensor, n_live: int) -> None:
     if drop.numel() and not 0 <= int(drop.min()) <= int(drop.max()) < n_live:
         raise ValueError(f"drop: positions go from 0 to {n_live - 1}, not from {int(drop.min())} to {int(drop.max())}")
-    if len(drop.unique()) != len(drop):
+    if drop.numel() and int(torch.bincount(drop).max()) > 1:
         raise ValueError("drop: a synapse is there twice")
 
 
@@ -67,5 +67,5 @@ def _check_places(grown: Places, live: Tensor) -> None:
     for ids, size in zip(grown, live.shape, strict=True):
         if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < size:
             raise ValueError(f"an index is from {int(ids.min())} to {int(ids.max())}, not from 0 to {size - 1}")
-    if len((grown[0] * live.shape[1] + grown[1]).unique()) != len(grown[0]) or bool(live[grown].any()):
+    if bool((live.int().index_put_(grown, grown[0].new_ones(()).int(), accumulate=True) > 1).any()):
         raise ValueError("a synapse is there twice")

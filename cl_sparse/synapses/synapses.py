@@ -26,7 +26,7 @@ class Synapses:
         layer: name of the layer in the model.
         name: name of its weight among the model's ``named_parameters``.
         module: the layer.
-        parameter: the weight, (units, inputs, ...); of a layer that stores its live synapses only, their weights (nnz,).
+        parameter: the weight, (units, inputs, ...); of a layer that stores live synapses only, their values (nnz,).
         stored: how.
         shape: (units, inputs, ...), whatever is stored.
     """
@@ -45,7 +45,7 @@ class Synapses:
 
     @property
     def live(self) -> Tensor | None:
-        """Bool mask in the shape of the parameter, True where a synapse lives (even at 0); None if all stored ones do."""
+        """Bool mask in the shape of the parameter, True where a synapse lives (even at 0); None if all do."""
         return self.module.live_mask() if isinstance(self.module, SparseWeightsBase) else None
 
     @property
@@ -70,7 +70,7 @@ class Synapses:
         return units, inputs
 
     def of_live(self, numbers: Tensor) -> Tensor:
-        """Return numbers per synapse (in the parameter's shape) of the live ones only, (n_live,), as in :meth:`places`."""
+        """Return numbers (in the parameter's shape) of the live synapses only, (n_live,), ordered as :meth:`places`."""
         return numbers if self.stored == "live" else numbers.flatten(1)[self.places()]
 
     def current(self, at: tuple[Tensor, Tensor] | None = None) -> Tensor:

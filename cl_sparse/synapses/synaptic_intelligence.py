@@ -15,13 +15,13 @@ from cl_sparse.synapses.update_scale import scale_updates
 class SynapticIntelligence(Mechanism):
     """Synaptic intelligence (Zenke, Poole and Ganguli 2017).
 
-    During a task each synapse accumulates its part of the fall of the loss, ω = −Σ g·Δw (eq. 3; g without the penalty's
-    part). When the task ends its importance grows, Ω += max(0, ω) / ((w − w*)² + ξ), w* being the weights before the task
-    (eq. 5). From then on, either
+    During a task each synapse accumulates its part of the fall of the loss, ω = −Σ g·Δw (eq. 3; g without the
+    penalty's part). When the task ends its importance grows, Ω += max(0, ω) / ((w − w*)² + ξ), w* being the weights
+    before the task (eq. 5). From then on, either
 
     - mode "penalty": the loss gets c·Σ Ω·(w − w*)² (eq. 4), w* being the weights after the last task; or
-    - mode "slow": every change of a synapse is multiplied by 1/(1 + c·Ω). Nothing pulls it back, so nets that compute only
-      what wins need not touch the others.
+    - mode "slow": every change of a synapse is multiplied by 1/(1 + c·Ω). Nothing pulls it back, so nets that compute
+      only what wins need not touch the others.
 
     Args:
         c: strength, at least 0; 0 is plain training.

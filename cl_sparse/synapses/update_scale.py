@@ -45,8 +45,8 @@ class UpdateScale:
 def scale_updates(ledger: Ledger, scale: Mapping[str, Tensor | float], owner: str = "scale_updates") -> UpdateScale:
     """Multiply every change that an optimizer step makes by a factor per synapse: w ← w + s·(step(w) − w).
 
-    The *applied change* is scaled, not the gradient, so momentum, weight decay and Adam's moments cannot leak through: a
-    synapse with s = 0 stays the same, bit for bit; one with s = 1 moves as if there were no scale. Scales of several
+    The *applied change* is scaled, not the gradient, so momentum, weight decay and Adam's moments cannot leak through:
+    a synapse with s = 0 stays the same, bit for bit; one with s = 1 moves as if there were no scale. Scales of several
     callers multiply. The optimizer's own numbers (momenta) go on as without a scale.
 
     Under ``LazySGD`` rows that were put off take their scaled steps in closed form, which is exact without weight decay
