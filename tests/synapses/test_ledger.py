@@ -46,7 +46,9 @@ class Books:
         known = {}
         for found in self.ledger.synapses.values():
             units, inputs = found.places()
-            for unit, source, tag in zip(units.tolist(), inputs.tolist(), found.of_live(self.tags[found.name]), strict=True):
+            for unit, source, tag in zip(
+                units.tolist(), inputs.tolist(), found.of_live(self.tags[found.name]), strict=True
+            ):
                 known[found.layer, unit, source] = float(tag)
         return known
 
@@ -168,7 +170,9 @@ def test_the_momentum_of_a_dropped_synapse_is_gone_and_others_keep_theirs(kind: 
     train_step(net, trained, 0)
     found = next(f for f in ledger.synapses.values() if f.stored in ("masked", "live"))
     units, inputs = found.places()
-    before = {k: found.of_live(v).clone() for k, v in trained.state[found.parameter].items() if v is not None and v.dim()}
+    before = {
+        k: found.of_live(v).clone() for k, v in trained.state[found.parameter].items() if v is not None and v.dim()
+    }
     again = (units[:3], inputs[:3])  # dropped and grown at once: numbers start anew
     ledger.rewire(found, torch.arange(5), again, torch.full((3,), 0.5))
     after = {(u, i): n for n, (u, i) in enumerate(zip(*(ids.tolist() for ids in found.places()), strict=True))}
