@@ -91,7 +91,7 @@ class Books:
                 moved[name, unit, column * inner + source % inner] = tag
             elif name not in (layer, reader):
                 moved[name, unit, source] = tag
-        for at, tag in self.read().items():  # new synapses, wherever they are, have the fresh number
+        for at in self.read():  # new synapses, wherever they are, have the fresh number
             moved.setdefault(at, -1.0)
         self.known = moved
 

@@ -244,8 +244,8 @@ def test_observing_leaves_no_trace_and_uses_the_winners_of_training() -> None:
         before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
         layers = [module for module in net.modules() if isinstance(module, KWinnersBase)]
         counted = [layer.learning_iterations for layer in layers]
-        seen: list[Tensor] = []
-        hooks = [layer.register_forward_hook(lambda _m, _i, out: seen.append(out)) for layer in layers]
+        seen: list[Any] = []
+        hooks = [layer.register_forward_hook(lambda _m, _i, out, seen=seen: seen.append(out)) for layer in layers]
         with observing(net) as observed:
             observed(x).sum().backward()
         for hook in hooks:

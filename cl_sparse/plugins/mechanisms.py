@@ -1,0 +1,109 @@
+"""Mechanisms for synapses in Avalanche's loop: one plugin, one ledger."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from cl_sparse.data import BatchLoader, ids, stream_of
+from cl_sparse.data.task_data import TaskData
+from cl_sparse.plugins.base import Plugin
+from cl_sparse.synapses import Ledger, Mechanism, Needs
+
+
+class Mechanisms(Plugin):
+    """Let mechanisms of :mod:`cl_sparse.synapses` take part in an Avalanche strategy.
+
+    Each training experience is a task. Mechanisms that are to follow each other's changes have to be in one plugin: a
+    strategy has one ledger.
+
+    Args:
+        mechanisms: by name; what one draws at random derives from its name.
+        seed: of all they draw.
+
+    Attributes:
+        ledger: owns the synapses, from the first training on (or from :meth:`bind` on).
+    """
+
+    def __init__(self, mechanisms: dict[str, Mechanism], seed: int = 0) -> None:
+        """Hold the mechanisms; nothing is attached yet."""
+        super().__init__()
+        self.mechanisms = mechanisms
+        self.seed = seed
+        self.ledger: Ledger | None = None
+        told = [mechanism.task_info for mechanism in mechanisms.values()]
+        self.uses_task_boundaries = any(told_in_training != "none" for told_in_training, _ in told)
+        self.looks_at_weights = any(mechanism.needs is Needs.ALL for mechanism in mechanisms.values())
+
+    def bind(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Ledger:
+        """Make the ledger, or return it.
+
+        Raises:
+            ValueError: there is one already, for another model or optimizer.
+        """
+        if self.ledger is None:
+            self.ledger = Ledger(model, optimizer, self.seed)
+            for name, mechanism in self.mechanisms.items():
+                self.ledger.attach(mechanism, name)
+        elif self.ledger.model is not model or self.ledger.optimizer is not optimizer:
+            raise ValueError("the plugin's mechanisms belong to another model or optimizer: make a plugin for each")
+        return self.ledger
+
+    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Tell the mechanisms that a task begins."""
+        self.bind(strategy.model, strategy.optimizer).before_task(strategy.experience.current_experience)
+
+    def before_backward(self, strategy: Any, **kwargs: Any) -> None:
+        """Add the mechanisms' penalties to the loss."""
+        if self.ledger is not None:
+            strategy.loss = strategy.loss + self.ledger.penalty()
+
+    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Tell the mechanisms that the task has ended."""
+        assert self.ledger is not None
+        self.ledger.after_task(strategy.experience.current_experience, _Batches(strategy))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the ledger's state; nothing before there is a ledger."""
+        return {} if self.ledger is None else self.ledger.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore it; :meth:`bind` has been called, and the net has its widths and weights.
+
+        Raises:
+            ValueError: it does not fit.
+        """
+        if self.ledger is None:
+            raise ValueError("bind(model, optimizer) has to be called before a state is loaded")
+        self.ledger.load_state_dict(state)
+
+    def carried_bytes(self) -> int:
+        """Return the bytes of the numbers that mechanisms keep."""
+        return 0 if self.ledger is None else self.ledger.nbytes
+
+
+class _Batches:
+    """The training data of a strategy's experience once more, in order, on its device."""
+
+    def __init__(self, strategy: Any) -> None:
+        self.strategy = strategy
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        strategy, dataset = self.strategy, self.strategy.experience.dataset
+        for batch in _loader(dataset, strategy.train_mb_size):
+            yield tuple(part.to(strategy.device) for part in batch)
+
+
+def _loader(dataset: Any, size: int) -> Any:
+    if _is_ours(dataset):
+        return BatchLoader(stream_of(dataset), ids(dataset), size, None)
+    return DataLoader(dataset.eval(), batch_size=size, collate_fn=dataset.collate_fn)
+
+
+def _is_ours(dataset: Any) -> bool:
+    leaves = [dataset]
+    while leaves and not isinstance(leaves[0], TaskData):
+        leaves = getattr(getattr(leaves[0], "_flat_data", leaves[0]), "_datasets", [])
+    return bool(leaves)
