@@ -105,18 +105,27 @@ def rezero_weights(model: nn.Module) -> None:
 def normalize_sparse_weights(model: nn.Module) -> None:
     """Draw the live weights of every sparse layer in ``model`` anew, scaled by the number of live inputs of a unit.
 
-    Kaiming-uniform as in torch's own layers (He et al. 2015, with a = √5): weight and bias are uniform in
-    ±1/√(live inputs). A layer without live weights is left alone.
+    Kaiming-uniform as in torch's own layers (He et al. 2015, with a = √5): the weights and the bias of a unit are
+    uniform in ±1/√(live inputs of the unit); the bias of a unit without live inputs is 0. A layer without live weights
+    is left alone.
     """
     for module in model.modules():
         if isinstance(module, SparseWeightsBase):
-            live_inputs = int(module.live_mask()[0].sum())
-            if live_inputs:
-                bound = 1.0 / math.sqrt(live_inputs)
-                module.weight.uniform_(-bound, bound)
-                module.rezero_weights()
-                if module.bias is not None:
-                    module.bias.uniform_(-bound, bound)
+            live_inputs = module.live_mask().flatten(1).sum(1)
+            if live_inputs.any():
+                _draw_live_weights(module, live_inputs)
+
+
+def _draw_live_weights(layer: SparseWeightsBase, live_inputs: Tensor) -> None:
+    """Draw weights and bias for units with ``live_inputs`` (units,), of which not all are 0."""
+    fewest = int(live_inputs[live_inputs > 0].min())
+    bound = 1.0 / math.sqrt(fewest)
+    # A factor of exactly 1 where all units have as many.
+    factor = (fewest / live_inputs.clamp(min=1)).sqrt().mul(live_inputs > 0).to(layer.weight.dtype)
+    layer.weight.uniform_(-bound, bound).mul_(factor.view(-1, *[1] * (layer.weight.dim() - 1)))
+    layer.rezero_weights()
+    if layer.bias is not None:
+        layer.bias.uniform_(-bound, bound).mul_(factor)
 
 
 def _share_of_zeros(weight_sparsity: float | None, sparsity: float | None, allow_extremes: bool) -> float:
