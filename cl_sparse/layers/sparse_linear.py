@@ -218,7 +218,6 @@ class SparseLinear(nn.Module):
         """Return the mask over dense weights that computes the same. It is of size inputs × units."""
         dense = nn.Linear(self.in_features, self.out_features, self.bias is not None).to(self.values)
         masked = SparseWeights(dense, weight_sparsity=1.0, allow_extremes=True)
-        masked.sparsity = 1.0 - self.values.numel() / max(1, self.in_features * self.out_features)
         units, sources = self.indices
         with torch.no_grad():
             masked.zero_mask.fill_(True)[units, sources] = False

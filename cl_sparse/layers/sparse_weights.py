@@ -41,9 +41,7 @@ class SparseWeightsBase(nn.Module):
         if not isinstance(module, self.wraps):
             raise TypeError(f"{type(self).__name__} wraps {self.wraps.__name__}, not {type(module).__name__}")
         self.module = module
-        self.sparsity = _share_of_zeros(weight_sparsity, sparsity, allow_extremes)
-        # Not (1 - sparsity): 1 - (1 - .35) is not .35, and the rounding of the count below would feel it.
-        density = weight_sparsity if weight_sparsity is not None else 1.0 - self.sparsity
+        density = _density(weight_sparsity, sparsity, allow_extremes)
         self.register_buffer("zero_mask", _random_zero_mask(module.weight, density))
         with torch.no_grad():
             module.weight.masked_fill_(self.zero_mask, 0.0)
@@ -56,6 +54,11 @@ class SparseWeightsBase(nn.Module):
         """Apply the wrapped layer."""
         out: Tensor = self.module(x)
         return out
+
+    @property
+    def sparsity(self) -> float:
+        """The share of weights that the mask holds at zero now, from which the share asked for differs by rounding."""
+        return int(self.zero_mask.bool().sum()) / max(1, self.zero_mask.numel())
 
     @property
     def weight(self) -> Tensor:
@@ -128,11 +131,12 @@ def _draw_live_weights(layer: SparseWeightsBase, live_inputs: Tensor) -> None:
         layer.bias.uniform_(-bound, bound).mul_(factor)
 
 
-def _share_of_zeros(weight_sparsity: float | None, sparsity: float | None, allow_extremes: bool) -> float:
+def _density(weight_sparsity: float | None, sparsity: float | None, allow_extremes: bool) -> float:
+    """Return the share of non-zero weights, of which one or its complement is given."""
     if weight_sparsity is not None and sparsity is None:
-        return 1.0 - _checked_share("weight_sparsity", weight_sparsity, allow_extremes)
+        return _checked_share("weight_sparsity", weight_sparsity, allow_extremes)
     if sparsity is not None and weight_sparsity is None:
-        return _checked_share("sparsity", sparsity, allow_extremes)
+        return 1.0 - _checked_share("sparsity", sparsity, allow_extremes)
     raise ValueError("give either weight_sparsity (share of non-zero weights) or sparsity (share of zero weights)")
 
 

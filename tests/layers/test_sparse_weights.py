@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from cl_sparse.layers import (
+    SparseLinear,
     SparseWeights,
     SparseWeights2d,
     SparseWeightsBase,
@@ -81,6 +82,19 @@ def test_rezero_holds_the_mask(optimizer: Callable[[Any], torch.optim.Optimizer]
             assert torch.equal(layer.live_mask(), alive)
     for layer, alive, old in zip((conv, linear), live, before, strict=True):
         assert (layer.weight[alive] != old[alive]).all()
+
+
+def test_sparsity_follows_the_mask() -> None:
+    layer = SparseWeights(nn.Linear(10, 4), weight_sparsity=0.3)
+    assert layer.sparsity == 0.7
+    assert "sparsity=0.7" in repr(layer)
+    layer.zero_mask[0] = True
+    assert layer.sparsity == 31 / 40
+    assert "sparsity=0.775" in repr(layer)
+    layer.load_state_dict({**layer.state_dict(), "zero_mask": torch.zeros(4, 10, dtype=torch.float16)}, assign=True)
+    assert layer.sparsity == 0.0
+    assert SparseWeights(nn.Linear(10, 4), sparsity=0.71).sparsity == 0.7
+    assert SparseLinear(10, 4, fan_in=3).to_masked().sparsity == 0.7
 
 
 def test_rezero_through_apply_as_in_nupic() -> None:
