@@ -21,9 +21,13 @@ Method = Literal["auto", "dense", "active", "torch"]
 class SparseLinear(nn.Module):
     """y = x·Wᵀ + b with a sparse W: only live synapses have a value, a gradient and optimizer state.
 
-    The values are one parameter of shape (nnz,), so any optimizer works, at a cost of nnz; a rate per synapse is a
-    gradient hook, ``layer.values.register_hook(lambda grad: grad * rates)``. Nothing of size inputs × units is ever
-    held. Values and bias start uniform in ±1/√(live inputs of the unit), as ``normalize_sparse_weights`` draws them.
+    The values are one parameter of shape (nnz,), so any optimizer works, at a cost of nnz. Nothing of size inputs ×
+    units is ever held. Values and bias start uniform in ±1/√(live inputs of the unit), as ``normalize_sparse_weights``
+    draws them.
+
+    A gradient hook, ``layer.values.register_hook(lambda grad: grad * rates)``, is a learning rate per synapse for SGD
+    without weight decay, and for that alone: Adam and its like divide the factor out again, and weight decay is added
+    after the hook, at the full rate. The rates have to be put into the new order when synapses move.
 
     ``inputs`` decides in which order the synapses are stored, which is what makes the products fast:
 
@@ -158,6 +162,9 @@ class SparseLinear(nn.Module):
     def rewire(self, drop: Tensor, grow: tuple[Tensor, Tensor], new_values: Tensor | None = None) -> Rewired:
         """Drop synapses and grow others, in place; ``values`` stays the same Parameter object.
 
+        Outputs of earlier passes may be kept, but from now on a backward pass through them is an error. Autograd sees
+        that and raises RuntimeError, but for a layer in half precision, which computes with a copy of its values.
+
         Args:
             drop: long (d,), positions in ``values``.
             grow: units and inputs of the new synapses, long (g,) each. A place that ``drop`` frees may be taken.
@@ -176,8 +183,7 @@ class SparseLinear(nn.Module):
         fresh = self.values.new_zeros(len(units)) if new_values is None else new_values.to(self.values)
         if fresh.shape != units.shape:
             raise ValueError(f"new_values must be {tuple(units.shape)}, not {tuple(fresh.shape)}")
-        self.values.data = mapping.carry(self.values.data, fresh)
-        self.values.grad = None
+        self._replace_values(mapping.carry(self.values.data, fresh))
         self._set_wiring(wiring)
         return mapping
 
@@ -235,11 +241,21 @@ class SparseLinear(nn.Module):
             state_dict = {prefix + name: x for name, x in converted.items()}
             pointers, minors = (converted[name] for name in self._index_names())
             if minors.shape != self.values.shape:
-                self.values.data = self.values.data.new_empty(minors.shape)
-                self.values.grad = None
+                self._replace_values(self.values.data.new_empty(minors.shape))
             self._set_wiring(Wiring(pointers.to(self.values.device), minors.to(self.values.device)))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._layout = None
+
+    def _replace_values(self, values: Tensor) -> None:
+        """Give the parameter as many other values, and no gradient."""
+        self.values.grad = None
+        # As long as a graph of an earlier pass lives (Avalanche keeps the last outputs), autograd expects gradients of
+        # the number of values then. It only forgets that when the type changes.
+        another = torch.float32 if self.values.dtype == torch.float64 else torch.float64
+        self.values.data = self.values.data.new_empty(0, dtype=another)
+        self.values.data = values
+        # The values and places that the graph is about are gone.
+        torch.autograd.graph.increment_version(self.values)
 
     def _set_wiring(self, wiring: Wiring) -> None:
         kind = index_type(self._axes(), len(wiring.minors))
