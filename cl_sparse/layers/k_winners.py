@@ -100,10 +100,14 @@ class KWinnersBase(nn.Module):
         return nats / math.log(2)
 
     def max_entropy(self) -> float:
-        """Return the entropy, in bits, if all units won equally often: n·H(k/n)."""
-        if not 0 < self.k < self.n:
+        """Return the entropy, in bits, if all units won equally often: n·H(on/n) with on = int(n·percent_on).
+
+        Rounded down, as in nupic.torch: where k = round(n·percent_on) is more, the entropy can exceed it a little.
+        """
+        winners = int(self.n * self.percent_on)
+        if not 0 < winners < self.n:
             return 0.0
-        on = self.k / self.n
+        on = winners / self.n
         return -self.n * (on * math.log2(on) + (1 - on) * math.log2(1 - on))
 
     @property

@@ -1,5 +1,7 @@
 """k-winners layer for feature maps."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -10,9 +12,10 @@ from cl_sparse.layers.k_winners import KWinnersBase
 class KWinners2d(KWinnersBase):
     """k-winners of a stack of feature maps (after a convolution).
 
-    The winners are taken among all n = C·H·W units of a sample, or, if ``local``, among the n = C channels of each
-    location. In training round(n·percent_on) of the n win, in evaluation mode round(n·percent_on·k_inference_factor).
-    Boosting is by channel: the duty cycle of a channel is averaged over its locations.
+    The winners are taken among all n = C·H·W units of a sample, or, if ``local``, among the C channels of each
+    location. Of m units to choose among, k = round(m·percent_on) win in training, in evaluation mode
+    round(m·percent_on·k_inference_factor). Boosting is by channel: the duty cycle of a channel is averaged over its
+    locations.
 
     Args:
         channels: number of channels C.
@@ -26,8 +29,8 @@ class KWinners2d(KWinnersBase):
         relu: drop winners that are not positive.
         inplace: may overwrite the input.
 
-    Shapes: input and output (B, C, H, W); buffer ``duty_cycle`` (1, C, 1, 1). Unless ``local``, ``n`` and ``k`` are 0
-    until the first input tells H and W.
+    Shapes: input and output (B, C, H, W); buffer ``duty_cycle`` (1, C, 1, 1). ``n`` and, unless ``local``, ``k`` are 0
+    until the first input tells H and W; they follow when an input has others.
     """
 
     def __init__(
@@ -49,8 +52,7 @@ class KWinners2d(KWinnersBase):
         self.break_ties = break_ties
         self.relu = relu
         self.inplace = inplace
-        if local:
-            self._count_units(channels)
+        self.resize(channels)
         self.register_buffer("duty_cycle", torch.zeros(1, channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,7 +63,7 @@ class KWinners2d(KWinnersBase):
         """
         if x.dim() != 4 or x.shape[1] != self.channels:
             raise ValueError(f"KWinners2d: the input must be of shape (B, {self.channels}, H, W), not {tuple(x.shape)}")
-        units = self.channels if self.local else x[0].numel()
+        units = math.prod(x.shape[1:])
         if units != self.n:
             self._count_units(units)
         k = self.k_now
@@ -78,15 +80,21 @@ class KWinners2d(KWinnersBase):
 
     def resize(self, width: int) -> None:
         """See the base class; units are counted at the next input."""
-        self.channels = width
-        self._count_units(width if self.local else 0)
+        self.channels, self.n = width, 0
+        if self.local:
+            self.k, self.k_inference = self._winners_among(width)
 
     def extra_repr(self) -> str:
         """Return the settings, for ``repr``."""
         return f"channels={self.channels}, local={self.local}, {super().extra_repr()}"
 
     def _count_units(self, n: int) -> None:
-        self._set_units(n, round(n * self.percent_on), round(n * self.percent_on * self.k_inference_factor))
+        self._set_units(n, *self._winners_among(self.channels if self.local else n))
+
+    def _winners_among(self, units: int) -> tuple[int, int]:
+        """Return how many of ``units`` win in training and in evaluation mode."""
+        k_inference = round(units * self.percent_on * self.k_inference_factor)
+        return round(units * self.percent_on), min(k_inference, units)
 
     def _on_rate(self, x: Tensor) -> Tensor:
         # Locations before samples: one reduction over all three dimensions is several times slower on a CPU.

@@ -22,9 +22,13 @@ Method = Literal["auto", "dense", "active", "torch"]
 class SparseLinear(nn.Module):
     """y = x·Wᵀ + b with a sparse W: only live synapses have a value, a gradient and optimizer state.
 
-    The values are one parameter of shape (nnz,), so any optimizer works, at a cost of nnz; a rate per synapse is a
-    gradient hook, ``layer.values.register_hook(lambda grad: grad * rates)``. Nothing of size inputs × units is ever
-    held. Values and bias start uniform in ±1/√(live inputs of the unit), as ``normalize_sparse_weights`` draws them.
+    The values are one parameter of shape (nnz,), so any optimizer works, at a cost of nnz. Nothing of size inputs ×
+    units is ever held. Values and bias start uniform in ±1/√(live inputs of the unit), as ``normalize_sparse_weights``
+    draws them.
+
+    A gradient hook, ``layer.values.register_hook(lambda grad: grad * rates)``, is a learning rate per synapse for SGD
+    without weight decay, and for that alone: Adam and its like divide the factor out again, and weight decay is added
+    after the hook, at the full rate. The rates have to be put into the new order when synapses move.
 
     ``inputs`` decides in which order the synapses are stored, which is what makes the products fast:
 
@@ -159,6 +163,9 @@ class SparseLinear(nn.Module):
     def rewire(self, drop: Tensor, grow: tuple[Tensor, Tensor], new_values: Tensor | None = None) -> Rewired:
         """Drop synapses and grow others, in place; ``values`` stays the same Parameter object.
 
+        Outputs of earlier passes may be kept, but from now on a backward pass through them is an error. Autograd sees
+        that and raises RuntimeError, but for a layer in half precision, which computes with a copy of its values.
+
         Args:
             drop: long (d,), positions in ``values``.
             grow: units and inputs of the new synapses, long (g,) each. A place that ``drop`` frees may be taken.
@@ -218,7 +225,6 @@ class SparseLinear(nn.Module):
         """Return the mask over dense weights that computes the same. It is of size inputs × units."""
         dense = nn.Linear(self.in_features, self.out_features, self.bias is not None).to(self.values)
         masked = SparseWeights(dense, weight_sparsity=1.0, allow_extremes=True)
-        masked.sparsity = 1.0 - self.values.numel() / max(1, self.in_features * self.out_features)
         units, sources = self.indices
         with torch.no_grad():
             masked.zero_mask.fill_(True)[units, sources] = False

@@ -41,9 +41,7 @@ class SparseWeightsBase(nn.Module):
         if not isinstance(module, self.wraps):
             raise TypeError(f"{type(self).__name__} wraps {self.wraps.__name__}, not {type(module).__name__}")
         self.module = module
-        self.sparsity = _share_of_zeros(weight_sparsity, sparsity, allow_extremes)
-        # Not (1 - sparsity): 1 - (1 - .35) is not .35, and the rounding of the count below would feel it.
-        density = weight_sparsity if weight_sparsity is not None else 1.0 - self.sparsity
+        density = _density(weight_sparsity, sparsity, allow_extremes)
         self.register_buffer("zero_mask", _random_zero_mask(module.weight, density))
         with torch.no_grad():
             module.weight.masked_fill_(self.zero_mask, 0.0)
@@ -56,6 +54,11 @@ class SparseWeightsBase(nn.Module):
         """Apply the wrapped layer."""
         out: Tensor = self.module(x)
         return out
+
+    @property
+    def sparsity(self) -> float:
+        """The share of weights that the mask holds at zero now, from which the share asked for differs by rounding."""
+        return int(self.zero_mask.bool().sum()) / max(1, self.zero_mask.numel())
 
     @property
     def weight(self) -> Tensor:
@@ -105,25 +108,35 @@ def rezero_weights(model: nn.Module) -> None:
 def normalize_sparse_weights(model: nn.Module) -> None:
     """Draw the live weights of every sparse layer in ``model`` anew, scaled by the number of live inputs of a unit.
 
-    Kaiming-uniform as in torch's own layers (He et al. 2015, with a = √5): weight and bias are uniform in
-    ±1/√(live inputs). A layer without live weights is left alone.
+    Kaiming-uniform as in torch's own layers (He et al. 2015, with a = √5): the weights and the bias of a unit are
+    uniform in ±1/√(live inputs of the unit); the bias of a unit without live inputs is 0. A layer without live weights
+    is left alone.
     """
     for module in model.modules():
         if isinstance(module, SparseWeightsBase):
-            live_inputs = int(module.live_mask()[0].sum())
-            if live_inputs:
-                bound = 1.0 / math.sqrt(live_inputs)
-                module.weight.uniform_(-bound, bound)
-                module.rezero_weights()
-                if module.bias is not None:
-                    module.bias.uniform_(-bound, bound)
+            live_inputs = module.live_mask().flatten(1).sum(1)
+            if live_inputs.any():
+                _draw_live_weights(module, live_inputs)
 
 
-def _share_of_zeros(weight_sparsity: float | None, sparsity: float | None, allow_extremes: bool) -> float:
+def _draw_live_weights(layer: SparseWeightsBase, live_inputs: Tensor) -> None:
+    """Draw weights and bias for units with ``live_inputs`` (units,), of which not all are 0."""
+    fewest = int(live_inputs[live_inputs > 0].min())
+    bound = 1.0 / math.sqrt(fewest)
+    # A factor of exactly 1 where all units have as many.
+    factor = (fewest / live_inputs.clamp(min=1)).sqrt().mul(live_inputs > 0).to(layer.weight.dtype)
+    layer.weight.uniform_(-bound, bound).mul_(factor.view(-1, *[1] * (layer.weight.dim() - 1)))
+    layer.rezero_weights()
+    if layer.bias is not None:
+        layer.bias.uniform_(-bound, bound).mul_(factor)
+
+
+def _density(weight_sparsity: float | None, sparsity: float | None, allow_extremes: bool) -> float:
+    """Return the share of non-zero weights, of which one or its complement is given."""
     if weight_sparsity is not None and sparsity is None:
-        return 1.0 - _checked_share("weight_sparsity", weight_sparsity, allow_extremes)
+        return _checked_share("weight_sparsity", weight_sparsity, allow_extremes)
     if sparsity is not None and weight_sparsity is None:
-        return _checked_share("sparsity", sparsity, allow_extremes)
+        return 1.0 - _checked_share("sparsity", sparsity, allow_extremes)
     raise ValueError("give either weight_sparsity (share of non-zero weights) or sparsity (share of zero weights)")
 
 

@@ -75,7 +75,6 @@ def like_layout(tensor: Tensor, model: Tensor) -> Tensor:
     return tensor.contiguous()
 
 
-@torch.no_grad()
 def replace_data(parameter: nn.Parameter, data: Tensor) -> None:
     """Give a parameter new values of any shape; it stays the same object, and its gradient is forgotten.
 
@@ -87,3 +86,5 @@ def replace_data(parameter: nn.Parameter, data: Tensor) -> None:
         other = torch.float32 if parameter.dtype != torch.float32 else torch.float64
         parameter.data = data.new_empty(0, dtype=other)
     parameter.data = data
+    # The values and places that such a graph is about are gone: a backward pass through it is to fail.
+    torch.autograd.graph.increment_version(parameter)

@@ -205,6 +205,8 @@ def test_entropy() -> None:
     assert layer.entropy().item() == pytest.approx(layer.max_entropy(), rel=1e-6)
     assert layer.max_entropy() == pytest.approx(8 * (0.25 * 2 + 0.75 * math.log2(4 / 3)))
     assert KWinners(8, 1.0).max_entropy() == 0
+    # Of 4 · .4 = 1.6 units 2 win, and nupic.torch counts 1.
+    assert KWinners(4, 0.4).max_entropy() == pytest.approx(4 * (0.25 * 2 + 0.75 * math.log2(4 / 3)))
 
 
 def test_nan_is_not_hidden() -> None:

@@ -113,10 +113,28 @@ def test_inplace_gives_the_same() -> None:
 @pytest.mark.parametrize("local", [True, False])
 def test_entropy(local: bool) -> None:
     layer = KWinners2d(C, 0.25, local=local)
+    assert (layer.n, layer.k, layer.k_inference) == ((0, 2, 3) if local else (0, 0, 0))
+    assert (layer.entropy(), layer.max_entropy()) == (0, 0)
     layer(torch.randn(B, C, H, W))
     layer.duty_cycle.fill_(0.25)
-    assert layer.n == (C if local else C * H * W)
+    assert (layer.n, layer.k, layer.k_inference) == (C * H * W, *((2, 3) if local else (40, 60)))
+    assert layer.max_entropy() == pytest.approx(C * H * W * (0.25 * 2 + 0.75 * math.log2(4 / 3)))
     assert layer.entropy().item() == pytest.approx(layer.max_entropy(), rel=1e-6)
+
+
+def test_local_counts_are_clamped_to_the_channels() -> None:
+    layer = KWinners2d(C, 0.9, k_inference_factor=1.5, local=True).eval()
+    x = torch.randn(B, C, H, W)
+    assert torch.equal(layer(x), x)
+    assert layer.k_inference == C
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_an_empty_batch(local: bool) -> None:
+    layer = KWinners2d(C, 0.25, local=local)
+    assert layer(torch.empty(0, C, H, W)).shape == (0, C, H, W)
+    assert layer.n == C * H * W
+    assert layer.duty_cycle.isfinite().all()
 
 
 def test_other_image_sizes_are_counted_anew() -> None:

@@ -208,6 +208,54 @@ def test_states(inputs: Any, other: Any) -> None:
         layer.load_state_dict({"bias": torch.zeros(9)})
 
 
+def change(layer: SparseLinear, how: str) -> None:
+    """Rewire a layer of fan-in 2, or load another number of synapses into it."""
+    if how == "load":
+        layer.load_state_dict(SparseLinear(layer.in_features, layer.out_features, fan_in=4).state_dict())
+        return
+    drop, grow = {"fewer": (2, 0), "as many": (1, 1), "more": (0, 3)}[how]
+    free = layer.to_masked().zero_mask.nonzero()[:grow]
+    layer.rewire(torch.arange(drop), (free[:, 0], free[:, 1]))
+
+
+@pytest.mark.parametrize("how", ["fewer", "as many", "more", "load"])
+@pytest.mark.parametrize("retain_graph", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("inputs", ["any", "winners"])
+def test_training_goes_on_while_an_output_from_before_a_rewiring_is_kept(
+    inputs: Any, dtype: torch.dtype, retain_graph: bool, how: str
+) -> None:
+    torch.manual_seed(0)
+    layer = SparseLinear(6, 4, fan_in=2, inputs=inputs, dtype=dtype)
+    seen: list[int] = []
+    layer.values.register_hook(lambda grad: seen.append(len(grad)))
+    layer.values.register_post_accumulate_grad_hook(lambda values: seen.append(len(values)))
+    x, values = torch.randn(5, 6, dtype=dtype), layer.values
+    kept = layer(x)
+    kept.sum().backward(retain_graph=retain_graph)
+    change(layer, how)
+    assert layer.values is values
+    assert values.grad is None
+    optimizer, before = torch.optim.SGD(layer.parameters(), lr=0.1), values.detach().clone()
+    layer(x).sum().backward()
+    optimizer.step()
+    assert values.grad is not None
+    assert seen == [8, 8, len(values), len(values)]
+    torch.testing.assert_close(values.grad, x.sum(0)[layer.indices[1]], atol=0.05, rtol=0.05)
+    torch.testing.assert_close(values.detach(), before - 0.1 * values.grad)
+    assert kept.shape == (5, 4)
+
+
+@pytest.mark.parametrize("how", ["fewer", "as many", "more", "load"])
+@pytest.mark.parametrize("inputs", ["any", "winners"])
+def test_no_backward_pass_through_an_output_from_before_a_rewiring(inputs: Any, how: str) -> None:
+    layer = SparseLinear(6, 4, fan_in=2, inputs=inputs)
+    kept = layer(torch.randn(5, 6))
+    change(layer, how)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        kept.sum().backward()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from cl_sparse.layers import (
+    SparseLinear,
     SparseWeights,
     SparseWeights2d,
     SparseWeightsBase,
@@ -83,6 +84,19 @@ def test_rezero_holds_the_mask(optimizer: Callable[[Any], torch.optim.Optimizer]
         assert (layer.weight[alive] != old[alive]).all()
 
 
+def test_sparsity_follows_the_mask() -> None:
+    layer = SparseWeights(nn.Linear(10, 4), weight_sparsity=0.3)
+    assert layer.sparsity == 0.7
+    assert "sparsity=0.7" in repr(layer)
+    layer.zero_mask[0] = True
+    assert layer.sparsity == 31 / 40
+    assert "sparsity=0.775" in repr(layer)
+    layer.load_state_dict({**layer.state_dict(), "zero_mask": torch.zeros(4, 10, dtype=torch.float16)}, assign=True)
+    assert layer.sparsity == 0.0
+    assert SparseWeights(nn.Linear(10, 4), sparsity=0.71).sparsity == 0.7
+    assert SparseLinear(10, 4, fan_in=3).to_masked().sparsity == 0.7
+
+
 def test_rezero_through_apply_as_in_nupic() -> None:
     model = nn.Sequential(nn.Sequential(SparseWeights(nn.Linear(10, 3), 0.2)))
     layer = model[0][0]
@@ -117,6 +131,41 @@ def test_normalize_scales_by_live_inputs() -> None:
     conv = SparseWeights2d(nn.Conv2d(3, 8, 5, bias=False), 0.2)
     normalize_sparse_weights(conv)
     assert non_zeros(conv) == [15] * 8
+
+
+def test_normalize_with_equal_fan_ins_draws_as_torch_does() -> None:
+    for layer in (SparseWeights(nn.Linear(300, 40), 0.1), SparseWeights2d(nn.Conv2d(3, 8, 5), 0.4)):
+        bound = 30**-0.5
+        torch.manual_seed(1)
+        weight = torch.empty_like(layer.weight).uniform_(-bound, bound) * layer.live_mask()
+        bias = torch.empty(len(weight)).uniform_(-bound, bound)
+        after = torch.rand(1)
+        torch.manual_seed(1)
+        normalize_sparse_weights(layer)
+        assert layer.bias is not None
+        assert torch.equal(layer.weight, weight)
+        assert torch.equal(layer.bias, bias)
+        assert torch.equal(torch.rand(1), after)
+
+
+@pytest.mark.parametrize("live_inputs", [[400, 4, 0, 1], [0, 0, 9, 900]])
+def test_normalize_looks_at_the_live_inputs_of_each_unit(live_inputs: list[int]) -> None:
+    torch.manual_seed(0)
+    linear = SparseWeights(nn.Linear(1000, 4), 0.5)
+    conv = SparseWeights2d(nn.Conv2d(10, 4, 10), 0.5)
+    for layer in (linear, conv):
+        layer.zero_mask.fill_(True)
+        for mask, count in zip(layer.zero_mask.flatten(1), live_inputs, strict=True):
+            mask[:count] = False
+        drawn = torch.zeros(2, 4)
+        for _ in range(50):
+            normalize_sparse_weights(layer)
+            assert layer.bias is not None
+            assert non_zeros(layer) == live_inputs
+            drawn = torch.stack([layer.weight.detach().flatten(1).abs().amax(1), layer.bias.abs()]).maximum(drawn)
+        bounds = torch.tensor([0.0 if count == 0 else count**-0.5 for count in live_inputs])
+        assert (drawn <= bounds * (1 + 1e-6)).all()
+        assert (drawn >= bounds * 0.8).all()
 
 
 @pytest.mark.parametrize("mask_type", [torch.bool, torch.uint8, torch.float16])
