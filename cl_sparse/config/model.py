@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cl_sparse.config import rules
-from cl_sparse.config.registry import unknown_name
+from cl_sparse.config.registry import BENCHMARKS, unknown_name
 from cl_sparse.config.wording import explain, near
 from cl_sparse.errors import UserError
 
@@ -183,14 +183,14 @@ class ExperimentConfig(BaseModel):
     @property
     def effective_scenario(self) -> Literal["task", "domain", "class"]:
         """The scenario, with null translated."""
-        return self.scenario or ("task" if rules.STREAMS[self.effective_benchmark].kind == "split" else "domain")
+        return self.scenario or ("task" if BENCHMARKS[self.effective_benchmark].kind == "split" else "domain")
 
     @property
     def effective_heads(self) -> Literal["multi", "single"]:
         """The heads, with null translated."""
         if self.heads is not None:
             return self.heads
-        split = rules.STREAMS[self.effective_benchmark].kind == "split"
+        split = BENCHMARKS[self.effective_benchmark].kind == "split"
         return "multi" if split and self.effective_scenario == "task" else "single"
 
     def epochs(self, task: int) -> int:

@@ -7,6 +7,7 @@ file and one line here.
 import importlib
 import inspect
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, get_type_hints
 
 from cl_sparse.config.wording import explain, near
@@ -14,15 +15,38 @@ from cl_sparse.errors import UserError
 
 Kind = Literal["benchmark", "strategy", "plugin"]
 
-BENCHMARKS: dict[str, str] = {
-    "PermutedMNIST": "benchmarks:PermutedMNIST",
-    "SplitMNIST": "benchmarks:SplitMNIST",
-    "RotatedMNIST": "benchmarks:RotatedMNIST",
-    "iCIFAR10": "benchmarks:iCIFAR10",
-    "iCIFAR100": "benchmarks:iCIFAR100",
-    "PermutedDigits": "benchmarks:PermutedDigits",
-    "SplitDigits": "benchmarks:SplitDigits",
-    "SplitDataset": "benchmarks:SplitDataset",
+
+@dataclass(frozen=True)
+class Stream:
+    """A benchmark's place, and what is known of its stream of tasks before any data are read.
+
+    Attributes:
+        place: ``"module:attribute"``; called with the keywords of ``benchmarks.base.DataOptions`` and with ``n_tasks``,
+            ``scenario``, ``dataset``, ``class_order`` and ``max_angle`` where the experiment sets them.
+        kind: how it makes tasks, which decides what else may be set; None: it is for itself to refuse a scenario.
+        dataset: the data set it uses unless told otherwise; None: not one that is known by name.
+        choosable: whether ``dataset`` may name another one.
+        needs_dataset: whether ``dataset`` has to.
+        n_tasks: tasks unless told otherwise; None: it decides when it sees the data.
+    """
+
+    place: str
+    kind: Literal["permuted", "rotated", "split"] | None = None
+    dataset: str | None = None
+    choosable: bool = False
+    needs_dataset: bool = False
+    n_tasks: int | None = None
+
+
+BENCHMARKS: dict[str, Stream] = {
+    "PermutedMNIST": Stream("benchmarks:PermutedMNIST", "permuted", "mnist", choosable=True, n_tasks=10),
+    "SplitMNIST": Stream("benchmarks:SplitMNIST", "split", "mnist", choosable=True, n_tasks=5),
+    "RotatedMNIST": Stream("benchmarks:RotatedMNIST", "rotated", "mnist", choosable=True, n_tasks=10),
+    "iCIFAR10": Stream("benchmarks:iCIFAR10", "split", "cifar10", n_tasks=5),
+    "iCIFAR100": Stream("benchmarks:iCIFAR100", "split", "cifar100", n_tasks=10),
+    "PermutedDigits": Stream("benchmarks:PermutedDigits", "permuted", "digits", n_tasks=10),
+    "SplitDigits": Stream("benchmarks:SplitDigits", "split", "digits", n_tasks=5),
+    "SplitDataset": Stream("benchmarks:SplitDataset", "split", choosable=True, needs_dataset=True),
 }
 
 STRATEGIES: dict[str, str] = {
@@ -38,7 +62,7 @@ PLUGINS: dict[str, str] = {
     "cumulative": "cl_sparse.plugins:Cumulative",
 }
 
-_TABLES: dict[Kind, dict[str, str]] = {"benchmark": BENCHMARKS, "strategy": STRATEGIES, "plugin": PLUGINS}
+_TABLES: dict[Kind, Mapping[str, str | Stream]] = {"benchmark": BENCHMARKS, "strategy": STRATEGIES, "plugin": PLUGINS}
 
 
 def unknown_name(kind: Kind, name: object) -> str | None:
@@ -56,7 +80,8 @@ def resolve(kind: Kind, name: str) -> object:
     problem = unknown_name(kind, name)
     if problem is not None:
         raise UserError(problem)
-    module, _, attribute = _TABLES[kind][name].partition(":")
+    entry = _TABLES[kind][name]
+    module, _, attribute = (entry if isinstance(entry, str) else entry.place).partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 

@@ -7,8 +7,6 @@ from pydantic import ValidationError
 
 from cl_sparse.config import PARAMETER_NAMES, ExperimentConfig, build_config
 from cl_sparse.config.reference import parameters
-from cl_sparse.config.registry import BENCHMARKS
-from cl_sparse.config.rules import STREAMS
 from cl_sparse.errors import UserError
 
 SOURCE_PARAMETERS = [
@@ -222,10 +220,6 @@ def test_identity_ignores_what_does_not_change_a_run() -> None:
 def test_it_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         ExperimentConfig().lr = 1.0
-
-
-def test_something_is_known_of_every_benchmark() -> None:
-    assert set(STREAMS) == set(BENCHMARKS)
 
 
 _JUNK = st.recursive(

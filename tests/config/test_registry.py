@@ -24,8 +24,8 @@ def problem(cls: type, **args: object) -> str:
 
 def test_every_entry_is_a_module_and_an_attribute() -> None:
     for table in (BENCHMARKS, STRATEGIES, PLUGINS):
-        for place in table.values():
-            module, _, attribute = place.partition(":")
+        for entry in table.values():
+            module, _, attribute = (entry if isinstance(entry, str) else entry.place).partition(":")
             assert all(part.isidentifier() for part in module.split("."))
             assert attribute.isidentifier()
 
