@@ -62,6 +62,9 @@ def test_the_reference_shows_types_ranges_and_defaults() -> None:
     assert (by_name["num_batch"].type, by_name["num_batch"].default) == ("int | null ≥ 1, ≤ 100000", "null")
     assert (by_name["heads"].type, by_name["nesterov"].default) == ("multi | single | null", "true")
     assert "name" not in by_name
+    of_plugin = by_name["plugins.replay.batch_size_mem"]
+    assert (of_plugin.type, of_plugin.default) == ("int | null ≥ 1, ≤ 1000000000", "null")
+    assert by_name["plugins.replay.mem_size"].description.startswith("Samples kept")
 
 
 def test_an_integer_is_a_float_but_nothing_else_is_converted() -> None:
