@@ -30,6 +30,7 @@ from tests.commands import ROOT, refusal
         ("--name SplitMNIST --set num_batch=6", "--set num_batch: 6 does not divide the 10 classes of mnist: choose 1"),
         ("--set cnn=true", "--set cnn: the CNN's two 5x5 convolutions need 9x9 pixels or more, and digits has 8x8"),
         ("--set plugins=[{name: rplay}]", "--set plugins: unknown plugin 'rplay', did you mean replay"),
+        ("--set plugins.replay.mem_siz=1", "--set plugins.replay.mem_siz: unknown argument, did you mean mem_size"),
         ("--set strategy=cumulativ", "--set strategy: unknown strategy 'cumulativ', did you mean cumulative"),
         ("--set lr=!!python/object/apply:os.system[ls]", "--set lr: "),
         ("--seeds 0", "--seeds: 0 is out of range: at least 1"),

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cl_sparse.config.model import ExperimentConfig, build_config
+from cl_sparse.config.registry import unknown_name
 from cl_sparse.config.wording import explain, near
 from cl_sparse.config.yaml_files import YamlError, parse, read_mapping, shown
 from cl_sparse.errors import UserError
@@ -80,7 +81,8 @@ class Catalogue:
 
         Args:
             name: the experiment's exact name.
-            overrides: parameters that win over the files' (``--set``).
+            overrides: parameters that win over the files' (``--set``); the key of a plugin's argument,
+                ``plugins.NAME.ARGUMENT``, changes that argument, or adds the plugin with it.
 
         Raises:
             UserError: if there is no such experiment, or something in it, in its parents or in the overrides is wrong.
@@ -94,7 +96,11 @@ class Catalogue:
             merged |= ancestor.parameters
             where |= {key: f"{ancestor.place}.{key}" for key in ancestor.parameters}
         where |= {key: f"--set {key}" for key in overrides}
-        return build_config(name, {**merged, "description": entry.description, **overrides}, where)
+        arguments = {key: value for key, value in overrides.items() if key.startswith("plugins.")}
+        merged |= {key: value for key, value in overrides.items() if key not in arguments}
+        if arguments:
+            merged["plugins"] = _with_arguments(merged.get("plugins", []), arguments)
+        return build_config(name, {**merged, "description": overrides.get("description", entry.description)}, where)
 
     def select(self, patterns: Sequence[str], overrides: Mapping[str, object] | None = None) -> list[Selection]:
         """Return what the user named: one selection per group, and one for all single experiments.
@@ -162,6 +168,26 @@ class Catalogue:
                 raise UserError(f"{place}: goes in a circle: {circle}")
             lineage.append(parent)
         return lineage
+
+
+def _with_arguments(plugins: object, arguments: Mapping[str, object]) -> object:
+    """Return the list of plugins with some arguments set, keyed ``plugins.NAME.ARGUMENT``."""
+    if not isinstance(plugins, list) or not all(isinstance(plugin, dict) for plugin in plugins):
+        return plugins  # a fault that is found where all others are
+    changed: list[dict[str, object]] = [dict(plugin) for plugin in plugins]
+    for key, value in arguments.items():
+        name, _, argument = key.removeprefix("plugins.").partition(".")
+        problem = unknown_name("plugin", name)
+        if problem:
+            raise UserError(f"--set {key}: {problem}")
+        if not argument:
+            raise UserError(f"--set {key}: plugins.{name}.ARGUMENT=VALUE is needed")
+        plugin = next((plugin for plugin in changed if plugin.get("name") == name), None)
+        if plugin is None:
+            plugin = {"name": name}
+            changed.append(plugin)
+        plugin[argument] = value
+    return changed
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

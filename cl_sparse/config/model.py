@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cl_sparse.config import rules
-from cl_sparse.config.registry import unknown_name
+from cl_sparse.config.registry import BENCHMARKS, ArgumentError, plugin_arguments, unknown_name
 from cl_sparse.config.wording import explain, near
 from cl_sparse.errors import UserError
 
@@ -68,7 +68,9 @@ class ExperimentConfig(BaseModel):
     strategy: str = Field("sequential", description="How the stream is learned, by name.")
     cumul: bool = Field(False, description="Train once on the union of all tasks (strategy joint).")
     plugins: list[dict[str, Any]] = Field(
-        default_factory=list, description="Methods to add: a list of {name: NAME, ARGUMENT: VALUE, ...}."
+        default_factory=list,
+        description="Methods to add: a list of {name: NAME, ARGUMENT: VALUE, ...}; for --set also "
+        "plugins.NAME.ARGUMENT=VALUE. One that the strategy has too replaces the strategy's.",
     )
     heads: Literal["multi", "single"] | None = Field(
         None,
@@ -155,6 +157,7 @@ class ExperimentConfig(BaseModel):
     @field_validator("plugins")
     @classmethod
     def _known_plugins(cls, value: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Refuse what no plugin takes; fill in the defaults, so that a result says what they were."""
         for plugin in value:
             problem = unknown_name("plugin", plugin["name"]) if "name" in plugin else f"{plugin} has no name"
             if problem:
@@ -163,7 +166,7 @@ class ExperimentConfig(BaseModel):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"{name} is there twice")
-        return value
+        return [_with_defaults(plugin) for plugin in value]
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -183,14 +186,14 @@ class ExperimentConfig(BaseModel):
     @property
     def effective_scenario(self) -> Literal["task", "domain", "class"]:
         """The scenario, with null translated."""
-        return self.scenario or ("task" if rules.STREAMS[self.effective_benchmark].kind == "split" else "domain")
+        return self.scenario or ("task" if BENCHMARKS[self.effective_benchmark].kind == "split" else "domain")
 
     @property
     def effective_heads(self) -> Literal["multi", "single"]:
         """The heads, with null translated."""
         if self.heads is not None:
             return self.heads
-        split = rules.STREAMS[self.effective_benchmark].kind == "split"
+        split = BENCHMARKS[self.effective_benchmark].kind == "split"
         return "multi" if split and self.effective_scenario == "task" else "single"
 
     def epochs(self, task: int) -> int:
@@ -217,6 +220,11 @@ class ExperimentConfig(BaseModel):
         return self.model_dump(exclude={"description", "seeds"})
 
 
+def _with_defaults(plugin: Mapping[str, Any]) -> dict[str, Any]:
+    given = {key: value for key, value in plugin.items() if key != "name"}
+    return {"name": plugin["name"], **plugin_arguments(plugin["name"], given)}
+
+
 def build_config(
     name: str, parameters: Mapping[str, object], where: Mapping[str, str] | None = None
 ) -> ExperimentConfig:
@@ -234,7 +242,10 @@ def build_config(
     where = where or {}
 
     def place(key: str) -> str:
-        return where.get(key) or f"{where.get('', name)}.{key}"
+        if key in where:
+            return where[key]
+        whole, dot, part = key.rpartition(".")  # of an argument, what is known may be where its plugins are from
+        return f"{place(whole)}.{part}" if dot else f"{where.get('', name)}.{key}"
 
     for key in parameters:
         if key == "name":
@@ -249,6 +260,8 @@ def build_config(
         if isinstance(cause, rules.ClashError):
             blamed = place(cause.key)  # may be an ancestor's or --set's, where another experiment is at fault
             raise UserError(f"{blamed}: {cause}{'' if name in blamed else f' (in {name})'}") from None
+        if isinstance(cause, ArgumentError):
+            raise UserError(f"{place(cause.key)}: {cause}") from None
         key, *rest = [str(part) for part in error["loc"]]
         inner = "".join(f".{part}" for part in rest)
         raise UserError(f"{place(key)}{inner}: {cause or explain(error)}") from None

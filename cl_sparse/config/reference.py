@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+from pydantic.fields import FieldInfo
+
 from cl_sparse.config import PARAMETER_NAMES, ExperimentConfig
+from cl_sparse.config.registry import PLUGINS
 
 _BOUNDS = (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤"))
 
@@ -20,20 +23,34 @@ class Parameter:
 
 
 def parameters() -> list[Parameter]:
-    """Return every parameter an experiment may set, in the model's order."""
+    """Return every parameter an experiment may set, in the model's order; after plugins, each plugin's arguments."""
     described = []
     for name in PARAMETER_NAMES:
-        field = ExperimentConfig.model_fields[name]
-        bounds = [
-            f"{sign} {getattr(item, bound):.10g}"
-            for item in field.metadata
-            for bound, sign in _BOUNDS
-            if hasattr(item, bound)
-        ]
-        kind = " ".join([_type_text(field.annotation), ", ".join(bounds)]).strip()
-        default = _yaml(field.get_default(call_default_factory=True, validated_data={}))
-        described.append(Parameter(name, kind, default, field.description or ""))
+        described.append(_described(name, ExperimentConfig.model_fields[name]))
+        if name == "plugins":
+            described += plugin_parameters()
     return described
+
+
+def plugin_parameters() -> list[Parameter]:
+    """Return every argument of every plugin, named as ``--set`` takes it: ``plugins.NAME.ARGUMENT``."""
+    return [
+        _described(f"plugins.{plugin}.{name}", field)
+        for plugin, method in PLUGINS.items()
+        for name, field in method.arguments.model_fields.items()
+    ]
+
+
+def _described(name: str, field: FieldInfo) -> Parameter:
+    bounds = [
+        f"{sign} {getattr(item, bound):.10g}"
+        for item in field.metadata
+        for bound, sign in _BOUNDS
+        if hasattr(item, bound)
+    ]
+    kind = " ".join([_type_text(field.annotation), ", ".join(bounds)]).strip()
+    default = "none: it must be given" if field.is_required() else _yaml(field.get_default(call_default_factory=True))
+    return Parameter(name, kind, default, field.description or "")
 
 
 def _type_text(annotation: Any) -> str:

@@ -1,11 +1,10 @@
-"""Which parameters of an experiment go together, and what is known of each benchmark before any data are read."""
+"""Which parameters of an experiment go together, as far as that is known before any data are read."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from cl_sparse.config.registry import BENCHMARKS
+from cl_sparse.config.registry import BENCHMARKS, Stream
 from cl_sparse.config.wording import join_or, near
 
 if TYPE_CHECKING:
@@ -21,26 +20,6 @@ class ClashError(ValueError):
         self.key = key
 
 
-@dataclass(frozen=True)
-class Stream:
-    """What is known of a benchmark from its name alone."""
-
-    kind: Literal["permuted", "rotated", "split"]
-    dataset: str | None  # the data set it uses unless told otherwise; None: it must be told
-    choosable: bool  # whether `dataset` may name another one
-    n_tasks: int | None  # tasks unless told otherwise; None: the benchmark decides when it sees the data
-
-
-STREAMS: dict[str, Stream] = {
-    "PermutedMNIST": Stream("permuted", "mnist", choosable=True, n_tasks=10),
-    "SplitMNIST": Stream("split", "mnist", choosable=True, n_tasks=5),
-    "RotatedMNIST": Stream("rotated", "mnist", choosable=True, n_tasks=10),
-    "iCIFAR10": Stream("split", "cifar10", choosable=False, n_tasks=5),
-    "iCIFAR100": Stream("split", "cifar100", choosable=False, n_tasks=10),
-    "PermutedDigits": Stream("permuted", "digits", choosable=False, n_tasks=10),
-    "SplitDigits": Stream("split", "digits", choosable=False, n_tasks=5),
-    "SplitDataset": Stream("split", None, choosable=True, n_tasks=None),
-}
 CLASSES = {"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "cifar100": 100, "digits": 10}
 _SIDE = {"mnist": 28, "fashion_mnist": 28, "cifar10": 32, "cifar100": 32, "digits": 8}  # pixels
 _USER_DATA = ("image_folder:", "npz:")
@@ -84,7 +63,7 @@ def check(config: ExperimentConfig) -> None:
         ClashError: for the first one found.
     """
     name = benchmark_name(config)
-    stream = STREAMS[name]
+    stream = BENCHMARKS[name]
     dataset = _dataset(config, name, stream)
     _check_scenario(config, name, stream)
     _check_options(config, name, stream)
@@ -96,12 +75,15 @@ def check(config: ExperimentConfig) -> None:
         raise ClashError("nesterov", "Nesterov momentum needs momentum above 0: set momentum, or nesterov to false")
 
 
-def _dataset(config: ExperimentConfig, name: str, stream: Stream) -> str:
+def _dataset(config: ExperimentConfig, name: str, stream: Stream) -> str | None:
     chosen = config.dataset or stream.dataset
+    if config.dataset not in (None, stream.dataset) and not stream.choosable:
+        used = stream.dataset or "data of its own"
+        raise ClashError("dataset", f"{name} always uses {used}, not {config.dataset}: choose null")
+    if chosen is None and not stream.needs_dataset:
+        return None
     if chosen is None:
         raise ClashError("dataset", f"{name} needs one, for example npz:my_embeddings.npz or image_folder:my_images")
-    if config.dataset not in (None, stream.dataset) and not stream.choosable:
-        raise ClashError("dataset", f"{name} always uses {stream.dataset}, not {config.dataset}: choose null")
     if chosen.startswith(_USER_DATA):
         if chosen.endswith(":"):
             raise ClashError("dataset", f"{chosen!r} names no file or folder after the colon")
@@ -114,7 +96,7 @@ def _dataset(config: ExperimentConfig, name: str, stream: Stream) -> str:
 
 def _check_scenario(config: ExperimentConfig, name: str, stream: Stream) -> None:
     scenario = config.effective_scenario
-    if scenario == "class" and stream.kind != "split":
+    if scenario == "class" and stream.kind not in ("split", None):
         raise ClashError("scenario", f"{name} has the same classes in every task: choose domain or task, not class")
     if config.heads == "multi" and scenario != "task":
         raise ClashError("heads", f"multi needs scenario task, not {scenario}: the head is chosen by the task's label")
@@ -131,8 +113,8 @@ def _check_options(config: ExperimentConfig, name: str, stream: Stream) -> None:
         raise ClashError("max_angle", f"{name} does not rotate anything: choose null")
 
 
-def _check_task_count(config: ExperimentConfig, dataset: str, stream: Stream) -> None:
-    classes, n_tasks = CLASSES.get(dataset), config.num_batch or stream.n_tasks
+def _check_task_count(config: ExperimentConfig, dataset: str | None, stream: Stream) -> None:
+    classes, n_tasks = CLASSES.get(dataset or ""), config.num_batch or stream.n_tasks
     if classes is None or n_tasks is None:
         return  # a user's own data: the benchmark checks when it has read them
     smallest = 1 if config.effective_scenario == "class" else 2
@@ -151,8 +133,8 @@ def _check_strategy(config: ExperimentConfig) -> None:
         raise ClashError("cumul", f"true does not go with strategy {config.strategy}: choose one of the two")
 
 
-def _check_net(config: ExperimentConfig, dataset: str) -> None:
-    side = _SIDE.get(dataset)
+def _check_net(config: ExperimentConfig, dataset: str | None) -> None:
+    side = _SIDE.get(dataset or "")
     if config.cnn and side is not None and side < _SMALLEST_CNN_SIDE:
         raise ClashError(
             "cnn",

@@ -10,7 +10,7 @@ from cl_sparse.layers import Winners
 from cl_sparse.metrics import duty_cycle_entropy
 from cl_sparse.models import activation_layers
 from cl_sparse.plugins.base import Plugin
-from cl_sparse.synapses import synapses_of
+from cl_sparse.synapses import density, synapses_of
 
 
 def active_counts(output: Tensor | Winners) -> Tensor:
@@ -97,7 +97,7 @@ class SparsityProbe(Plugin):
                 "perc_on_std": float(percent.std()),
                 "active_share": {name: float(share.mean()) for name, share in shares.items()},
                 "duty_entropy": {name: duty_cycle_entropy(share) for name, share in shares.items()},
-                "density": {c.layer: c.n_live / c.positions for c in synapses_of(strategy.model)},
+                "density": density(strategy.model),
             }
         )
 
@@ -144,7 +144,3 @@ class SparsityProbe(Plugin):
             return None
         blank = torch.full_like(known[0], torch.nan)
         return torch.stack([blank if use is None else use for use in self.use[name]]).numpy()
-
-
-def _nonzero(weight: Tensor) -> int:
-    return int(torch.count_nonzero(weight))

@@ -110,10 +110,9 @@ def method_plugins(config: ExperimentConfig) -> list[Plugin]:
 def _build_plugin(config: ExperimentConfig, spec: dict[str, Any]) -> Plugin:
     name = spec.pop("name")
     cls: Any = registry.resolve("plugin", name)
-    registry.check_plugin_args(cls, spec, where=f"{config.name}: plugins.{name}")
     try:
-        plugin = cls(**spec)
-    except (TypeError, ValueError) as error:
+        plugin = cls(**registry.plugin_arguments(name, spec))
+    except ValueError as error:
         raise UserError(f"{config.name}: plugins: {name}: {error}") from error
     if not isinstance(plugin, Plugin):
         raise TypeError(f"{name} is registered as a plugin but {cls.__name__} is not a cl_sparse Plugin")

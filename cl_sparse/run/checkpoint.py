@@ -32,6 +32,7 @@ def learner_state(learner: Learner) -> dict[str, Any]:
         "learning_iterations": iterations,
         "optimizer": learner.optimizer.state_dict(),
         "tasks_trained": learner.clock.train_exp_counter,
+        "classes_seen": sorted(learner.classes_seen),
         "plugins": {type(plugin).__name__: plugin.state_dict() for plugin in own_plugins(learner)},
     }
 
@@ -40,8 +41,11 @@ def restore_learner(learner: Learner, state: dict[str, Any]) -> None:
     """Put a freshly built learner into the state that :func:`learner_state` returned.
 
     Raises:
+        UserError: if the state is from before the classes seen were in it, and they count.
         KeyError: if the state lacks one of the learner's plugins or layers.
     """
+    if "classes_seen" not in state and learner.loss_outputs != "all":
+        raise UserError(f"loss_outputs {learner.loss_outputs}: the checkpoint does not say which classes were seen")
     learner.model.load_state_dict(state["model"])
     for name, iterations in state["learning_iterations"].items():
         learner.model.get_submodule(name).learning_iterations = iterations
@@ -49,6 +53,7 @@ def restore_learner(learner: Learner, state: dict[str, Any]) -> None:
     # Avalanche's first train() empties the optimizer's state unless it finds its own record of the parameters.
     learner.optimized_param_id = dict(learner.model.named_parameters())
     learner.clock.train_exp_counter = state["tasks_trained"]
+    learner.classes_seen = set(state.get("classes_seen", ()))
     for plugin in own_plugins(learner):
         plugin.load_state_dict(state["plugins"][type(plugin).__name__])
 

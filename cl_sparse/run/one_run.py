@@ -77,7 +77,10 @@ class Run:
                 f"{checkpoint}: was written with other values of {', '.join(changed)}: "
                 "restore them, or run without --resume to start anew"
             )
-        restore_learner(self.learner, content["learner"])
+        try:
+            restore_learner(self.learner, content["learner"])
+        except UserError as error:
+            raise UserError(f"{checkpoint}: {error}: run without --resume to start anew") from None
         self.record = Record(**content["record"])
         return len(self.record.steps)
 

@@ -19,12 +19,19 @@ LossOutputs = Literal["all", "seen", "current"]
 class Learner(SupervisedTemplate):
     """A model, an optimizer and plugins, trained by Avalanche's loop on mini-batches of one indexing operation each.
 
+    ``mb_output`` is finite whatever competes. In training it holds the model's logits as they are, and the loss alone
+    is restricted; in evaluation outputs that do not compete have the dtype's lowest value, so that every accuracy, ours
+    or Avalanche's, is that of a prediction among those that do.
+
     Args:
         loss_outputs: which outputs of a class-incremental net compete in the training loss: ``"all"``, those of the
-            classes ``"seen"`` in the stream so far, or those of the ``"current"`` training data's classes and of any
+            classes ``"seen"`` in training so far, or those of the ``"current"`` training data's classes and of any
             other class in the mini-batch (a replayed one). With the latter two the prediction is made among the classes
             seen so far, since the other outputs were never trained.
         keywords: as ``avalanche.training.templates.SupervisedTemplate``.
+
+    Attributes:
+        classes_seen: the labels in all data trained on so far.
     """
 
     def __init__(self, *, loss_outputs: LossOutputs = "all", **keywords: Any) -> None:
@@ -33,39 +40,45 @@ class Learner(SupervisedTemplate):
         # Avalanche makes an evaluator without metrics, which costs a small net's step a tenth more.
         self.plugins.remove(self.evaluator)
         self.loss_outputs = loss_outputs
-        self._competing: Tensor | None = None
+        self.classes_seen: set[int] = set()
+        self._competing: dict[bool, Tensor | None] = {True: None, False: None}  # by whether it trains
 
     def make_train_dataloader(self, **_: Any) -> None:
         """Shuffle anew in every epoch, keep the last incomplete batch."""
         dataset = self.adapted_dataset
         self.dataloader = BatchLoader(stream_of(dataset), ids(dataset), self.train_mb_size, drawn_generator())
-        if self.loss_outputs == "current":
-            self._competing = torch.tensor(sorted(dataset.targets.uniques), device=self.device)
-        elif self.loss_outputs == "seen":
-            self._competing = self._classes_seen(self.experience.current_experience + 1)
+        classes = {int(label) for label in dataset.targets.uniques}
+        self.classes_seen |= classes
+        self._competing[True] = self._outputs(classes if self.loss_outputs == "current" else self.classes_seen)
 
     def make_eval_dataloader(self, **_: Any) -> None:
         """Visit every sample once, in order."""
         dataset = self.adapted_dataset
         self.dataloader = BatchLoader(stream_of(dataset), ids(dataset), self.eval_mb_size, None)
-        trained = self.clock.train_exp_counter
-        if self.loss_outputs != "all":
-            self._competing = self._classes_seen(trained) if trained else None
+        self._competing[False] = self._outputs(self.classes_seen)
 
     def forward(self) -> Tensor:
-        """Return the logits of the current mini-batch; outputs that do not compete are -inf."""
+        """Return the logits of the current mini-batch, (batch, outputs); in evaluation restricted to what competes."""
         model = self.model
         logits: Tensor = model(self.mb_x, self.mb_task_id) if model.needs_task_labels else model(self.mb_x)
-        if self._competing is None:
+        return logits if self.is_training else self._restricted(logits, torch.finfo(logits.dtype).min)
+
+    def criterion(self) -> Tensor:
+        """Return the loss of the current mini-batch over the outputs that compete."""
+        loss: Tensor = self._criterion(self._restricted(self.mb_output, -torch.inf), self.mb_y)
+        return loss
+
+    def _outputs(self, classes: set[int]) -> Tensor | None:
+        restrict = self.loss_outputs != "all" and classes  # an untrained net predicts among all
+        return torch.tensor(sorted(classes), device=self.device) if restrict else None
+
+    def _restricted(self, logits: Tensor, elsewhere: float) -> Tensor:
+        """Return the logits of the outputs that compete, and ``elsewhere`` for the others."""
+        competing = self._competing[self.is_training]
+        if competing is None:
             return logits
-        competing = self._competing
         if self.is_training and self.loss_outputs == "current":
             competing = torch.unique(torch.cat([competing, self.mb_y]))
-        restricted = torch.full_like(logits, -torch.inf)
+        restricted = torch.full_like(logits, elsewhere)
         restricted[:, competing] = logits[:, competing]
         return restricted
-
-    def _classes_seen(self, n_tasks: int) -> Tensor:
-        stream = self.experience.origin_stream.benchmark.train_stream
-        seen = set().union(*(experience.classes_in_this_experience for experience in stream[:n_tasks]))
-        return torch.tensor(sorted(seen), device=self.device)

@@ -210,6 +210,46 @@ def test_overrides_are_read_as_in_a_file() -> None:
             parse_overrides([bad])
 
 
+FILE = "A: {plugins: [{name: replay, batch_size_mem: 8}]}\nB: {}\nC: {plugins: [{name: replay, mem_size: x}]}"
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "plugins"),
+    [
+        ("A", ("plugins.replay.mem_size=100",), [{"name": "replay", "mem_size": 100, "batch_size_mem": 8}]),
+        ("B", ("plugins.replay.mem_size=100",), [{"name": "replay", "mem_size": 100, "batch_size_mem": None}]),
+        ("C", ("plugins.replay.mem_size=9",), [{"name": "replay", "mem_size": 9, "batch_size_mem": None}]),
+        (
+            "A",
+            ("plugins.replay.mem_size=7", "plugins=[{name: cumulative}]", "plugins.replay.batch_size_mem=3"),
+            [{"name": "cumulative"}, {"name": "replay", "mem_size": 7, "batch_size_mem": 3}],
+        ),
+    ],
+)
+def test_an_argument_of_a_plugin_can_be_set_alone(name: str, settings: tuple[str, ...], plugins: list) -> None:
+    assert load(a=FILE).config(name, parse_overrides(settings)).plugins == plugins
+
+
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        ("plugins.rplay.mem_size=1", "--set plugins.rplay.mem_size: unknown plugin 'rplay', did you mean replay?"),
+        ("plugins.replay.memsize=1", "--set plugins.replay.memsize: unknown argument, did you mean mem_size?"),
+        ("plugins.replay.mem_size=0", "--set plugins.replay.mem_size: 0 is out of range: at least 1"),
+        ("plugins.cumulative.x=0", "--set plugins.cumulative.x: unknown argument: it takes none"),
+        ("plugins.replay=3", "--set plugins.replay: plugins.replay.ARGUMENT=VALUE is needed"),
+        ("plugins=[{name: replay, mem_size: 0}]", "--set plugins.replay.mem_size: 0 is out of range: at least 1"),
+        ("plugin.replay.mem_size=3", "--set plugin.replay.mem_size: unknown parameter"),
+    ],
+)
+def test_an_argument_that_cannot_be_is_one_line(setting: str, line: str) -> None:
+    assert problem("B", settings=(setting,), a=FILE).startswith(line)
+
+
+def test_a_plugins_argument_in_a_file_is_blamed_on_its_place() -> None:
+    assert problem("C", a=FILE) == "mine/a.yaml: C.plugins.replay.mem_size: 'x' is text: a whole number is needed"
+
+
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=30))
 def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:

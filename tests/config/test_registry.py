@@ -1,57 +1,82 @@
+import inspect
+import math
 from typing import Literal
 
 import pytest
+from pydantic import Field
 
-from cl_sparse.config.registry import BENCHMARKS, PLUGINS, STRATEGIES, check_plugin_args, resolve, unknown_name
+from cl_sparse.config.methods import Arguments
+from cl_sparse.config.registry import (
+    BENCHMARKS,
+    PLUGINS,
+    STRATEGIES,
+    ArgumentError,
+    Method,
+    plugin_arguments,
+    resolve,
+    unknown_name,
+)
 from cl_sparse.config.wording import join_or, near
 from cl_sparse.errors import UserError
 
 
-class Example:
-    def __init__(self, stream: object, size: int, share: float = 0.5, mode: Literal["a", "b"] = "a") -> None:
-        self.given = (stream, size, share, mode)
+class Example(Arguments):
+    size: int = Field(ge=1, description="How many.")
+    share: float = Field(0.5, description="How much.")
+    mode: Literal["a", "b"] = Field("a", description="How.")
 
 
-class Bare:
-    pass
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PLUGINS, "example", Method("nowhere:Example", Example))
+    monkeypatch.setitem(PLUGINS, "bare", Method("nowhere:Bare"))
 
 
-def problem(cls: type, **args: object) -> str:
-    with pytest.raises(UserError) as caught:
-        check_plugin_args(cls, args, provided=("stream",), where="plugins.example")
-    return str(caught.value)
+def problem(plugin: str, **args: object) -> str:
+    with pytest.raises(ArgumentError) as caught:
+        plugin_arguments(plugin, args)
+    return f"{caught.value.key}: {caught.value}"
 
 
 def test_every_entry_is_a_module_and_an_attribute() -> None:
     for table in (BENCHMARKS, STRATEGIES, PLUGINS):
-        for place in table.values():
-            module, _, attribute = place.partition(":")
+        for entry in table.values():
+            module, _, attribute = (entry if isinstance(entry, str) else entry.place).partition(":")
             assert all(part.isidentifier() for part in module.split("."))
             assert attribute.isidentifier()
 
 
 def test_resolve_imports_or_names_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PLUGINS, "ordered", "collections:OrderedDict")
+    monkeypatch.setitem(PLUGINS, "ordered", Method("collections:OrderedDict"))
     assert resolve("plugin", "ordered").__name__ == "OrderedDict"
     with pytest.raises(UserError, match=r"unknown plugin 'orderd', did you mean ordered\?"):
         resolve("plugin", "orderd")
     assert unknown_name("strategy", "sequential") is None
 
 
-def test_good_arguments_pass() -> None:
-    check_plugin_args(Example, {"size": 3}, provided=("stream",))
-    check_plugin_args(Example, {"size": 3, "share": 1, "mode": "b"}, provided=("stream",))
-    check_plugin_args(Bare, {})
+def test_good_arguments_pass_and_defaults_are_filled_in() -> None:
+    assert plugin_arguments("example", {"size": 3}) == {"size": 3, "share": 0.5, "mode": "a"}
+    assert plugin_arguments("example", {"size": 3, "share": 1, "mode": "b"}) == {"size": 3, "share": 1.0, "mode": "b"}
+    assert plugin_arguments("bare", {}) == {}
 
 
 def test_bad_arguments_are_named() -> None:
-    assert problem(Example, size=1, shar=1) == "plugins.example.shar: unknown argument, did you mean share?"
-    assert problem(Example, stream=1, size=1).startswith("plugins.example.stream: unknown argument")
-    assert problem(Example) == "plugins.example: needs size"
-    assert problem(Example, size="3") == "plugins.example.size: '3' is text: a whole number is needed"
-    assert problem(Example, size=3, share=float("nan")) == "plugins.example.share: nan: a finite number is needed"
-    assert problem(Example, size=3, mode="c") == "plugins.example.mode: 'c' is not one of 'a' or 'b'"
-    assert problem(Bare, size=3) == "plugins.example.size: unknown argument: it takes none"
+    assert problem("example", size=1, shar=1) == "plugins.example.shar: unknown argument, did you mean share?"
+    assert problem("example") == "plugins.example.size: is missing"
+    assert problem("example", size=0) == "plugins.example.size: 0 is out of range: at least 1"
+    assert problem("example", size="3") == "plugins.example.size: '3' is text: a whole number is needed"
+    assert problem("example", size=3, share=math.nan) == "plugins.example.share: nan: a finite number is needed"
+    assert problem("example", size=3, mode="c") == "plugins.example.mode: 'c' is not one of 'a' or 'b'"
+    assert problem("bare", size=3) == "plugins.bare.size: unknown argument: it takes none"
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_a_plugins_arguments_are_its_constructors(name: str) -> None:
+    model = PLUGINS[name].arguments
+    expected = {key: field.default if not field.is_required() else None for key, field in model.model_fields.items()}
+    parameters = inspect.signature(resolve("plugin", name)).parameters.values()
+    assert {p.name: p.default for p in parameters} == expected
+    assert all(str(field.description).endswith(".") for field in model.model_fields.values())
 
 
 def test_near_finds_typos_parts_and_cases() -> None:

@@ -107,6 +107,20 @@ def test_a_changed_config_is_refused_by_name(make_run, tmp_path):
         make_run(lr=0.01, mb_size=16).resume(tmp_path / "c.pt")
 
 
+def test_a_checkpoint_from_before_classes_were_noted_is_refused_where_they_count(make_run, tmp_path):
+    for loss_outputs in ("all", "seen"):
+        settings = {"scenario": "class", "loss_outputs": loss_outputs}
+        make_run(**settings).run(tmp_path / "c.pt")
+        content = torch.load(tmp_path / "c.pt", weights_only=True)
+        assert content["learner"].pop("classes_seen") == list(range(10))
+        save_checkpoint(tmp_path / "c.pt", content)
+        if loss_outputs == "all":
+            assert make_run(**settings).resume(tmp_path / "c.pt") == 5
+        else:
+            with pytest.raises(UserError, match=r"c\.pt: loss_outputs seen: .* run without --resume"):
+                make_run(**settings).resume(tmp_path / "c.pt")
+
+
 def test_a_damaged_checkpoint_is_refused(make_run, tmp_path):
     checkpoint = tmp_path / "c.pt"
     checkpoint.write_bytes(b"PK\x03\x04 nonsense")

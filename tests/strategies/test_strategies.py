@@ -88,6 +88,14 @@ def test_loss_over_current_classes_leaves_other_outputs_untouched(make_run):
         assert not torch.equal(old[:2], after[key][:2])
 
 
+@pytest.mark.parametrize("loss_outputs", ["seen", "current"])
+@pytest.mark.parametrize("training", [{"strategy": "joint"}, {"cumul": True}])
+def test_joint_training_has_seen_all_classes(make_run, tmp_path, training, loss_outputs):
+    run = make_run(scenario="class", train_ep=6, loss_outputs=loss_outputs, **training)
+    assert average_accuracy(run.run(tmp_path / "c.pt")["accs"]) > 0.9
+    assert run.learner.classes_seen == set(range(10))
+
+
 def test_seed_decides_everything(make_run, tmp_path):
     same = [make_run(seed=1).run(tmp_path / "c.pt")["accs"] for _ in range(2)]
     other = make_run(seed=2).run(tmp_path / "c.pt")["accs"]
