@@ -7,7 +7,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from cl_sparse.config import PARAMETER_NAMES, ExperimentConfig
-from cl_sparse.config.registry import PLUGINS
+from cl_sparse.config.registry import PLUGINS, arguments_of
 
 _BOUNDS = (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤"))
 
@@ -36,8 +36,8 @@ def plugin_parameters() -> list[Parameter]:
     """Return every argument of every plugin, named as ``--set`` takes it: ``plugins.NAME.ARGUMENT``."""
     return [
         _described(f"plugins.{plugin}.{name}", field)
-        for plugin, method in PLUGINS.items()
-        for name, field in method.arguments.model_fields.items()
+        for plugin in PLUGINS
+        for name, field in arguments_of(plugin).model_fields.items()
     ]
 
 

@@ -5,11 +5,12 @@ file and one line here.
 """
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 
 from cl_sparse.config.methods import Arguments, ReplayArguments
 from cl_sparse.config.wording import explain, near
@@ -62,15 +63,23 @@ STRATEGIES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Method:
-    """A plugin's place, and the model of its arguments."""
+    """A plugin, or a mechanism for synapses.
+
+    Attributes:
+        place: ``"module:attribute"``.
+        arguments: the model of its arguments; None: read from its constructor, in which a parameter may be
+            ``Annotated[float, Field(ge=0, description="…")]``. That imports its module: for a plugin all of Avalanche.
+    """
 
     place: str
-    arguments: type[Arguments] = Arguments
+    arguments: type[Arguments] | None = None
 
 
 PLUGINS: dict[str, Method] = {
     "replay": Method("cl_sparse.plugins:Replay", ReplayArguments),
-    "cumulative": Method("cl_sparse.plugins:Cumulative"),
+    "cumulative": Method("cl_sparse.plugins:Cumulative", Arguments),
+    "frozen": Method("cl_sparse.synapses.frozen:Frozen"),
+    "synaptic_intelligence": Method("cl_sparse.synapses.synaptic_intelligence:SynapticIntelligence"),
 }
 
 _TABLES: dict[Kind, Mapping[str, str | Stream | Method]] = {
@@ -109,13 +118,30 @@ class ArgumentError(ValueError):
         self.key = f"plugins.{key}"
 
 
+def arguments_of(name: str) -> type[Arguments]:
+    """Return the model of the arguments of the registered plugin ``name``."""
+    model = PLUGINS[name].arguments
+    if model is not None:
+        return model
+    constructor = getattr(resolve("plugin", name), "__init__")  # noqa: B009 (mypy objects to the attribute)
+    hints = get_type_hints(constructor, include_extras=True)
+    fields: dict[str, Any] = {
+        parameter.name: (
+            hints.get(parameter.name, Any),
+            ... if parameter.default is parameter.empty else parameter.default,
+        )
+        for parameter in list(inspect.signature(constructor).parameters.values())[1:]
+    }
+    return create_model(f"{name} arguments", __base__=Arguments, **fields)
+
+
 def plugin_arguments(name: str, given: Mapping[str, object]) -> dict[str, Any]:
     """Return all arguments of the registered plugin ``name``: those given, and the defaults of the others.
 
     Raises:
         ArgumentError: for an unknown argument (with the nearest name), a missing one, or a value that cannot be.
     """
-    model = PLUGINS[name].arguments
+    model = arguments_of(name)
     for argument in given:
         if argument not in model.model_fields:
             hint = near(argument, model.model_fields) or ": it takes none"

@@ -5,6 +5,7 @@ from cl_sparse.plugins.base import Plugin
 from cl_sparse.plugins.boosting import DecayBoostStrength
 from cl_sparse.plugins.cumulative import Cumulative
 from cl_sparse.plugins.divergence import DivergedError, StopOnDivergence
+from cl_sparse.plugins.mechanisms import Mechanisms
 from cl_sparse.plugins.progress import ReportProgress
 from cl_sparse.plugins.replay import Replay
 from cl_sparse.plugins.rezero import RezeroWeights
@@ -15,6 +16,7 @@ __all__ = [
     "Cumulative",
     "DecayBoostStrength",
     "DivergedError",
+    "Mechanisms",
     "Plugin",
     "Replay",
     "ReportProgress",

@@ -20,11 +20,11 @@ from cl_sparse.models import (
     SimpleMLP,
     SingleHead,
 )
-from cl_sparse.plugins import DecayBoostStrength, Plugin, RezeroWeights, StopOnDivergence
+from cl_sparse.plugins import DecayBoostStrength, Mechanisms, Plugin, RezeroWeights, StopOnDivergence
 from cl_sparse.seeding import derive_seed
 from cl_sparse.strategies.learner import Learner
 from cl_sparse.strategies.strategy import Strategy
-from cl_sparse.synapses import LazySGD
+from cl_sparse.synapses import LazySGD, Mechanism
 
 SHARED = (
     "hidden_units",
@@ -80,13 +80,21 @@ def _build_net(config: ExperimentConfig, benchmark: Benchmark, seed: int) -> nn.
 
 def _compute(config: ExperimentConfig) -> str:
     """Return how to compute k-winners: computing only what wins needs SGD, and methods that leave weights alone."""
-    looking = [plugin.__class__.__name__ for plugin in method_plugins(config) if plugin.looks_at_weights]
+    looking = [name for plugin in method_plugins(config) for name in _looking(plugin, config.weight_decay)]
     if config.compute == "winners" and looking:
         raise UserError(
             f"{config.name}: compute: winners does not go with {', '.join(looking)}, for which the weights and "
             "gradients of all units have to be there at every step: choose auto"
         )
     return "reference" if looking or (config.compute == "auto" and config.optimizer != "sgd") else config.compute
+
+
+def _looking(plugin: Plugin, weight_decay: float) -> list[str]:
+    """Return the names of the methods in a plugin for which weights and gradients of all units have to be there."""
+    if isinstance(plugin, Mechanisms):
+        # Rows that wait take scaled steps exactly only if nothing decays, or if the factors are 0 and 1.
+        return plugin.needing_all + (plugin.fractional if weight_decay else [])
+    return [type(plugin).__name__] if plugin.looks_at_weights else []
 
 
 def strategy_of(config: ExperimentConfig) -> Strategy:
@@ -104,19 +112,22 @@ def method_plugins(config: ExperimentConfig) -> list[Plugin]:
         UserError: if an argument is unknown, missing or refused.
     """
     specs = {spec["name"]: spec for spec in (*strategy_of(config).plugins, *config.plugins)}
-    return [_build_plugin(config, dict(spec)) for spec in specs.values()]
+    methods = {name: _build_method(config, dict(spec)) for name, spec in specs.items()}
+    mechanisms = {name: method for name, method in methods.items() if isinstance(method, Mechanism)}
+    plugins = [method for method in methods.values() if isinstance(method, Plugin)]
+    return [*plugins, Mechanisms(mechanisms)] if mechanisms else plugins
 
 
-def _build_plugin(config: ExperimentConfig, spec: dict[str, Any]) -> Plugin:
+def _build_method(config: ExperimentConfig, spec: dict[str, Any]) -> Plugin | Mechanism:
     name = spec.pop("name")
     cls: Any = registry.resolve("plugin", name)
     try:
-        plugin = cls(**registry.plugin_arguments(name, spec))
+        method = cls(**registry.plugin_arguments(name, spec))
     except ValueError as error:
         raise UserError(f"{config.name}: plugins: {name}: {error}") from error
-    if not isinstance(plugin, Plugin):
-        raise TypeError(f"{name} is registered as a plugin but {cls.__name__} is not a cl_sparse Plugin")
-    return plugin
+    if not isinstance(method, Plugin | Mechanism):
+        raise TypeError(f"{name} is registered as a plugin but {cls.__name__} is neither a Plugin nor a Mechanism")
+    return method
 
 
 def build_optimizer(config: ExperimentConfig, model: nn.Module) -> torch.optim.Optimizer:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from cl_sparse.synapses.ledger import Ledger
@@ -33,14 +34,23 @@ class Frozen(Mechanism):
 
     def __init__(
         self,
-        share: float = 0.5,
-        rule: Literal["magnitude", "random"] = "magnitude",
-        biases: bool = True,
-        leave: tuple[str, ...] = (),
+        share: Annotated[
+            float, Field(ge=0, le=1, description="Share of each layer's free live synapses to freeze after each task.")
+        ] = 0.5,
+        rule: Annotated[
+            Literal["magnitude", "random"], Field(description="magnitude: the largest weights; random: any.")
+        ] = "magnitude",
+        biases: Annotated[
+            bool, Field(description="Whether biases and normalisation are frozen after the first task.")
+        ] = True,
+        leave: Annotated[
+            list[str] | None,
+            Field(description="Parameters that stay free, as patterns of their names: [classifier*] for the heads."),
+        ] = None,
     ) -> None:
         if not 0 <= share <= 1:
             raise ValueError(f"share must be from 0 to 1, not {share}")
-        self.share, self.rule, self.biases, self.leave = share, rule, biases, tuple(leave)
+        self.share, self.rule, self.biases, self.leave = share, rule, biases, tuple(leave or ())
 
     def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
         """Start with nothing frozen."""

@@ -1,9 +1,10 @@
 """Synaptic intelligence: synapses that earlier tasks' learning went through are held back."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from cl_sparse.synapses.ledger import Ledger
@@ -34,7 +35,15 @@ class SynapticIntelligence(Mechanism):
 
     task_info = ("boundaries", "none")
 
-    def __init__(self, c: float = 0.1, xi: float = 0.1, mode: Literal["penalty", "slow"] = "penalty") -> None:
+    def __init__(
+        self,
+        c: Annotated[float, Field(ge=0, description="Strength; 0 is plain training.")] = 0.1,
+        xi: Annotated[float, Field(gt=0, description="Keeps importance finite where a weight has not moved.")] = 0.1,
+        mode: Annotated[
+            Literal["penalty", "slow"],
+            Field(description="penalty: a quadratic penalty in the loss; slow: updates times 1/(1 + c·importance)."),
+        ] = "penalty",
+    ) -> None:
         if not c >= 0 or not xi > 0:
             raise ValueError(f"c must be at least 0 and xi above 0, not {c} and {xi}")
         self.c, self.xi, self.mode = c, xi, mode

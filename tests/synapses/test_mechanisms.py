@@ -29,7 +29,7 @@ def test_frozen_synapses_never_change_again(kind: str, optimizer: str, rule: Any
     torch.manual_seed(0)
     net = NETS[kind]()
     ledger = Ledger(net, OPTIMIZERS[optimizer](net))
-    frozen = Frozen(0.5, rule, leave=("0.bias",))
+    frozen = Frozen(0.5, rule, leave=["0.bias"])
     ledger.attach(frozen)
     counts = {name: found.n_live for name, found in ledger.synapses.items()}
     free = dict(counts)
