@@ -7,11 +7,16 @@ import pytest
 import torch
 
 from cl_sparse.config import build_config
+from cl_sparse.config.experiments import load_experiments
+from cl_sparse.config.identity import differing
+from cl_sparse.report import group_results
 from cl_sparse.results import find_results, load_result
 from cl_sparse.run import build
 from cl_sparse.run.one_run import Observer, Run
+from cl_sparse.run.session import _finished
 
-PUBLISHED = Path(__file__).resolve().parent.parent / "results" / "published"
+ROOT = Path(__file__).resolve().parent.parent
+PUBLISHED = ROOT / "results" / "published"
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse", "dense_cumul", "sparse_cumul"])
@@ -24,3 +29,23 @@ def test_the_quick_start_gives_its_committed_accuracies(kind: str, tmp_path: Pat
     # On the machine that made them, all 25 are the same bit for bit; another rounds differently.
     np.testing.assert_allclose(np.nanmean(accs), np.nanmean(stats["accs"]), atol=0.02)
     np.testing.assert_allclose(accs, stats["accs"], atol=0.1)
+
+
+@pytest.mark.parametrize("path", find_results(PUBLISHED), ids=lambda path: path.stem)
+def test_a_committed_result_counts_as_finished(path: Path) -> None:
+    stored, stats = load_result(path)
+    settings = {key: value for key, value in stored.items() if key not in ("seed", "name")}
+    config = build_config(stored["name"], settings)
+    assert differing(stored, config.identity()) == []
+    assert _finished(PUBLISHED, config, stats["seed"]) is not None
+
+
+def test_committed_results_finish_the_shipped_experiments_and_are_all_in_the_tables() -> None:
+    results = [load_result(path) for path in find_results(PUBLISHED)]
+    groups = group_results(results)
+    assert sum(len(group.results) for group in groups) == len(results)
+    assert all(group.label == group.results[0][0]["name"] for group in groups)
+    quick = load_experiments([ROOT / "exps"]).select(["quickstart"])[0]
+    for config in quick.configs:
+        for seed in range(config.seeds):
+            assert _finished(PUBLISHED, config, seed) is not None

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cl_sparse.config.identity import with_defaults
 from cl_sparse.errors import UserError
 from cl_sparse.report import numbers
 from cl_sparse.report.rows import Group, Result, group_results, row_of
@@ -120,7 +121,7 @@ def _published(number: PublishedNumber) -> str:
 
 
 def _deviations(group: Group, number: PublishedNumber) -> str:
-    config = group.results[0][0]
+    config = with_defaults(group.results[0][0])
     return ", ".join(
         f"{key} {config.get(key)} (published: {value})"
         for key, value in number.settings.items()

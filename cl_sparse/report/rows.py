@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cl_sparse.config.identity import differing, with_defaults, without_defaults
 from cl_sparse.metrics import MeanStd, mean_std, summary
 
 Result = tuple[dict[str, Any], dict[str, Any]]  # (config, stats), as load_result gives it
-
-_NOT_THE_EXPERIMENT = {"seed", "seeds", "description"}  # two runs that differ in these are runs of one experiment
 
 
 @dataclass(frozen=True)
@@ -90,13 +89,12 @@ def group_results(results: Iterable[Result]) -> list[Group]:
     """Sort results into experiments. Runs with different configs are never averaged, whatever their names."""
     found: list[tuple[dict[str, Any], dict[int, Result]]] = []
     for config, stats in results:
-        identity = {key: value for key, value in config.items() if key not in _NOT_THE_EXPERIMENT}
-        runs = next((runs for known, runs in found if known == identity), None)
+        runs = next((runs for known, runs in found if not differing(known, config)), None)
         if runs is None:
             runs = {}
-            found.append((identity, runs))
+            found.append((config, runs))
         runs[stats["seed"]] = config, stats
-    labels = _labels([identity for identity, _ in found])
+    labels = _labels([config for config, _ in found])
     return [Group(label, [runs[seed] for seed in sorted(runs)]) for label, (_, runs) in zip(labels, found, strict=True)]
 
 
@@ -127,14 +125,14 @@ def row_of(group: Group) -> Row:
     )
 
 
-def _labels(identities: Sequence[Mapping[str, Any]]) -> list[str]:
+def _labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     labels = []
-    for identity in identities:
-        namesakes = [other for other in identities if other["name"] == identity["name"]]
-        keys = sorted({key for other in namesakes for key in other})
-        differing = [key for key in keys if any(other.get(key) != namesakes[0].get(key) for other in namesakes)]
-        values = ", ".join(f"{key}={_short(identity.get(key))}" for key in differing)
-        labels.append(f"{identity['name']} ({values})" if values else str(identity["name"]))
+    for config in configs:
+        namesakes = [other for other in configs if other["name"] == config["name"]]
+        keys = sorted({key for other in namesakes for key in differing(namesakes[0], other)})
+        said = with_defaults(config) | without_defaults(config)
+        values = ", ".join(f"{key}={_short(said.get(key))}" for key in keys)
+        labels.append(f"{config['name']} ({values})" if values else str(config["name"]))
     return labels
 
 

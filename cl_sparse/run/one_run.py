@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.base import Benchmark
 from cl_sparse.config import ExperimentConfig
+from cl_sparse.config.identity import differing
 from cl_sparse.errors import UserError
 from cl_sparse.metrics import unit_overlap
 from cl_sparse.plugins import AccuracyRecorder, DivergedError, ReportProgress, SparsityProbe
@@ -71,7 +72,7 @@ class Run:
             UserError: if the checkpoint is damaged or belongs to another config.
         """
         content = load_checkpoint(checkpoint, self.learner.device)
-        changed = changed_keys(content["config"], self.config.identity())
+        changed = differing(content["config"], self.config.identity())
         if changed:
             raise UserError(
                 f"{checkpoint}: was written with other values of {', '.join(changed)}: "
@@ -170,11 +171,6 @@ class Run:
             "git_commit": self.git_commit,
             "stopped": stopped,
         }
-
-
-def changed_keys(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Return the names of the parameters that differ between two configs."""
-    return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
 
 
 def carried_bytes(learner: Learner) -> dict[str, int]:

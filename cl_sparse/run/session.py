@@ -13,13 +13,14 @@ from rich.console import Console
 
 from cl_sparse.config import ExperimentConfig
 from cl_sparse.config.experiments import Selection
+from cl_sparse.config.identity import differing
 from cl_sparse.errors import UserError
 from cl_sparse.report import accuracy_matrix_png, accuracy_over_tasks_png, print_table, rows_of
 from cl_sparse.results import file_name_of, find_results, load_result, prepare_results_dir, save_result, timestamp
 from cl_sparse.run import build
 from cl_sparse.run.checkpoint import checkpoint_path
 from cl_sparse.run.dry_run import print_estimates
-from cl_sparse.run.one_run import Observer, Run, changed_keys
+from cl_sparse.run.one_run import Observer, Run
 from cl_sparse.run.plan import RunPlan
 from cl_sparse.run.progress import RunProgress, planned_steps
 
@@ -93,11 +94,7 @@ def _finished(results_dir: Path, config: ExperimentConfig, seed: int) -> Path | 
     wanted = config.identity()
     for path in reversed(find_results(results_dir, config.name)):
         earlier, stats = load_result(path)
-        if (
-            stats.get("seed") == seed
-            and stats.get("stopped") is None
-            and not changed_keys({key: earlier.get(key) for key in wanted}, wanted)
-        ):
+        if stats.get("seed") == seed and stats.get("stopped") is None and not differing(earlier, wanted):
             return path
     return None
 

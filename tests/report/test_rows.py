@@ -43,6 +43,19 @@ def test_texts_and_the_number_of_seeds_do_not_make_another_experiment(result):
     assert [row.n_seeds for row in rows_of(runs)] == [2]
 
 
+def test_a_result_from_before_a_parameter_existed_is_of_the_same_experiment(result):
+    replay = {"name": "replay"}
+    runs = [
+        result(seed=0, config={"plugins": [replay]}),
+        result(seed=1, config={"normalize": "standard", "plugins": [{**replay, "mem_size": 500}]}),
+        result(seed=0, config={"plugins": [{**replay, "mem_size": 7, "batch_size_mem": None}]}),
+    ]
+    assert [(row.experiment, row.n_seeds) for row in rows_of(runs)] == [
+        ("dense (plugins=[{'name': 'replay'}])", 2),
+        ("dense (plugins=[{'name': 'replay', 'mem_size': 7}])", 1),
+    ]
+
+
 def test_a_repeated_seed_counts_once_and_the_later_one_counts(result):
     early, late = result(accs=[[0.2]]), result(accs=[[0.8]])
     (row,) = rows_of([early, late])
