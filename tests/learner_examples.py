@@ -24,4 +24,20 @@ LEARNERS = {
     "masked_head": {"heads": "single"},
     "permuted": {**SPARSE, "benchmark": "PermutedDigits", "num_batch": 4},
     "validation": {"validation": 0.2},
+    "frozen": {**SPARSE, "plugins": [{"name": "frozen", "share": 0.5, "leave": ["classifier*"]}]},
+    "frozen_winners": {
+        **SPARSE,
+        "weight_sparsity_fc": 1.0,
+        "compute": "winners",
+        "plugins": [{"name": "frozen", "rule": "random"}],
+    },
+    "synaptic_intelligence": {**SPARSE, "scenario": "domain", "plugins": [{"name": "synaptic_intelligence"}]},
+    "slow_winners": {
+        **SPARSE,
+        "weight_sparsity_fc": 1.0,
+        "hidden_layers": 2,
+        "weight_decay": 0,
+        "compute": "winners",
+        "plugins": [{"name": "synaptic_intelligence", "mode": "slow", "c": 10}],
+    },
 }

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from cl_sparse.config.model import ExperimentConfig
-from cl_sparse.config.registry import PLUGINS
+from cl_sparse.config.registry import PLUGINS, arguments_of
 
 
 def _defaults_of(model: type[BaseModel]) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def _plugins(plugins: Any, change: Callable[[dict[str, Any], dict[str, Any]], di
     if not isinstance(plugins, list):
         return plugins
     return [
-        change(plugin, _defaults_of(PLUGINS[plugin["name"]].arguments)) if _is_known(plugin) else plugin
+        change(plugin, _defaults_of(arguments_of(plugin["name"]))) if _is_known(plugin) else plugin
         for plugin in plugins
     ]
 

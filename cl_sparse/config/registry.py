@@ -125,13 +125,9 @@ def arguments_of(name: str) -> type[Arguments]:
         return model
     constructor = getattr(resolve("plugin", name), "__init__")  # noqa: B009 (mypy objects to the attribute)
     hints = get_type_hints(constructor, include_extras=True)
-    fields: dict[str, Any] = {
-        parameter.name: (
-            hints.get(parameter.name, Any),
-            ... if parameter.default is parameter.empty else parameter.default,
-        )
-        for parameter in list(inspect.signature(constructor).parameters.values())[1:]
-    }
+    parameters = list(inspect.signature(constructor).parameters.values())[1:]  # without self
+    defaults = {p.name: ... if p.default is p.empty else p.default for p in parameters}
+    fields: dict[str, Any] = {name: (hints.get(name, Any), default) for name, default in defaults.items()}
     return create_model(f"{name} arguments", __base__=Arguments, **fields)
 
 

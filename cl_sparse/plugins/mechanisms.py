@@ -41,14 +41,14 @@ class Mechanisms(Plugin):
         self.fractional = [name for name, mechanism in mechanisms.items() if mechanism.fractional]
         self.looks_at_weights = bool(self.needing_all)
 
-    def bind(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Ledger:
-        """Make the ledger, or return it.
+    def bind(self, model: nn.Module, optimizer: torch.optim.Optimizer, seed: int | None = None) -> Ledger:
+        """Make the ledger (with ``seed`` in place of the constructor's, if given), or return it.
 
         Raises:
             ValueError: there is one already, for another model or optimizer.
         """
         if self.ledger is None:
-            self.ledger = Ledger(model, optimizer, self.seed)
+            self.ledger = Ledger(model, optimizer, self.seed if seed is None else seed)
             for name, mechanism in self.mechanisms.items():
                 self.ledger.attach(mechanism, name)
         elif self.ledger.model is not model or self.ledger.optimizer is not optimizer:

@@ -191,6 +191,13 @@ def build_learner(
     )
 
 
+def bind_mechanisms(learner: Learner, seed: int) -> None:
+    """Give the learner's mechanisms their ledger now, so that a checkpoint can be loaded into it."""
+    for plugin in learner.plugins:
+        if isinstance(plugin, Mechanisms):
+            plugin.bind(learner.model, learner.optimizer, seed)
+
+
 def task_information(config: ExperimentConfig, learner: Learner) -> tuple[str, str]:
     """Return what the learner is told about the task in training and at test: "label", "boundaries" or "none"."""
     if learner.model.needs_task_labels:

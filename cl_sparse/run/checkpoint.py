@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from cl_sparse.errors import UserError
-from cl_sparse.plugins import Plugin
+from cl_sparse.plugins import Mechanisms, Plugin
 from cl_sparse.strategies import Learner
+from cl_sparse.synapses.structure import rebuild, structure_of
 
 
 def checkpoint_path(results_dir: Path, name: str, seed: int) -> Path:
@@ -28,6 +29,7 @@ def learner_state(learner: Learner) -> dict[str, Any]:
         if hasattr(module, "learning_iterations")
     }
     return {
+        "structure": structure_of(learner.model),
         "model": learner.model.state_dict(),
         "learning_iterations": iterations,
         "optimizer": learner.optimizer.state_dict(),
@@ -46,6 +48,8 @@ def restore_learner(learner: Learner, state: dict[str, Any]) -> None:
     """
     if "classes_seen" not in state and learner.loss_outputs != "all":
         raise UserError(f"loss_outputs {learner.loss_outputs}: the checkpoint does not say which classes were seen")
+    if "structure" in state:  # not in checkpoints from before nets could grow
+        _rebuild(learner, state["structure"])
     learner.model.load_state_dict(state["model"])
     for name, iterations in state["learning_iterations"].items():
         learner.model.get_submodule(name).learning_iterations = iterations
@@ -56,6 +60,14 @@ def restore_learner(learner: Learner, state: dict[str, Any]) -> None:
     learner.classes_seen = set(state.get("classes_seen", ()))
     for plugin in own_plugins(learner):
         plugin.load_state_dict(state["plugins"][type(plugin).__name__])
+
+
+def _rebuild(learner: Learner, structure: dict[str, Any]) -> None:
+    ledgers = [p.ledger for p in own_plugins(learner) if isinstance(p, Mechanisms) and p.ledger is not None]
+    for ledger in ledgers:
+        ledger.rebuild(structure)
+    if not ledgers:
+        rebuild(learner.model, structure)
 
 
 def own_plugins(learner: Learner) -> list[Plugin]:

@@ -12,6 +12,7 @@ from cl_sparse.config.registry import (
     STRATEGIES,
     ArgumentError,
     Method,
+    arguments_of,
     plugin_arguments,
     resolve,
     unknown_name,
@@ -29,7 +30,7 @@ class Example(Arguments):
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PLUGINS, "example", Method("nowhere:Example", Example))
-    monkeypatch.setitem(PLUGINS, "bare", Method("nowhere:Bare"))
+    monkeypatch.setitem(PLUGINS, "bare", Method("nowhere:Bare", Arguments))
 
 
 def problem(plugin: str, **args: object) -> str:
@@ -72,7 +73,7 @@ def test_bad_arguments_are_named() -> None:
 
 @pytest.mark.parametrize("name", PLUGINS)
 def test_a_plugins_arguments_are_its_constructors(name: str) -> None:
-    model = PLUGINS[name].arguments
+    model = arguments_of(name)
     expected = {key: field.default if not field.is_required() else None for key, field in model.model_fields.items()}
     parameters = inspect.signature(resolve("plugin", name)).parameters.values()
     assert {p.name: p.default for p in parameters} == expected
