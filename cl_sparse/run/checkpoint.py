@@ -4,20 +4,90 @@ A checkpoint holds tensors and plain values only and is read with ``weights_only
 Random generators are not in it; every task's are derived from the run's seed.
 """
 
+import glob
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
+from cl_sparse.config import ExperimentConfig
+from cl_sparse.config.identity import differing, short_hash
 from cl_sparse.errors import UserError
 from cl_sparse.plugins import Plugin
 from cl_sparse.strategies import Learner
 
 
-def checkpoint_path(results_dir: Path, name: str, seed: int) -> Path:
-    """Return where the checkpoint of a run lies."""
-    return results_dir / "checkpoints" / f"{name}_seed{seed}.pt"
+def checkpoint_path(results_dir: Path, config: ExperimentConfig, seed: int) -> Path:
+    """Return where the checkpoint of a run lies; runs of one name with other settings have other places."""
+    return results_dir / "checkpoints" / f"{config.name}_seed{seed}_{short_hash(config.identity())}.pt"
+
+
+def earlier_checkpoint(results_dir: Path, config: ExperimentConfig, seed: int) -> Path:
+    """Return the checkpoint to go on from, which need not exist.
+
+    Before settings were in its name, a checkpoint had the experiment's name and the seed only: if it is this very
+    run's, it gets its present name.
+    """
+    path = checkpoint_path(results_dir, config, seed)
+    nameless = path.with_name(f"{config.name}_seed{seed}.pt")
+    if not path.exists() and nameless.exists():
+        stored = load_checkpoint(nameless, torch.device("cpu")).get("config")
+        if isinstance(stored, dict) and not differing(stored, config.identity()):
+            nameless.replace(path)
+    return path
+
+
+@contextmanager
+def alone(checkpoint: Path) -> Iterator[None]:
+    """Keep every other process from the run of this checkpoint; what a killed one left does not.
+
+    Raises:
+        UserError: if another process is at it, or its folder cannot be written to.
+    """
+    lock = _lock(checkpoint)
+    try:
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise _under_way(checkpoint) from None
+    except OSError as error:
+        raise UserError(f"{checkpoint.parent}: cannot write there ({error.strerror})") from None
+    try:
+        for left in checkpoint.parent.glob(f"{glob.escape(checkpoint.stem)}.*.tmp"):
+            left.unlink(missing_ok=True)
+        yield
+    finally:
+        with suppress(OSError):  # Windows removes no open file: the next holder will
+            Path(lock.lock_file).unlink(missing_ok=True)  # while it is held: filelock notices and makes a new one
+        lock.release()
+
+
+def check_alone(checkpoint: Path) -> None:
+    """Refuse a run that another process is at; write nothing.
+
+    Raises:
+        UserError: if there is one.
+    """
+    lock = _lock(checkpoint)
+    if not Path(lock.lock_file).exists():
+        return
+    try:
+        with lock:
+            pass
+    except Timeout:
+        raise _under_way(checkpoint) from None
+
+
+def _lock(checkpoint: Path) -> FileLock:
+    return FileLock(checkpoint.with_suffix(".lock"), timeout=0)
+
+
+def _under_way(checkpoint: Path) -> UserError:
+    return UserError(f"{checkpoint.with_suffix('.lock')}: another process is at this very run: wait for it, or end it")
 
 
 def learner_state(learner: Learner) -> dict[str, Any]:
