@@ -1,5 +1,6 @@
 """Runs experiments × seeds, and shows and stores what came out."""
 
+import os
 import warnings
 from collections import Counter
 from dataclasses import dataclass
@@ -68,7 +69,8 @@ def choose_device(name: str) -> torch.device:
         raise UserError("--device cuda: this machine or this build of torch has no CUDA: use --device cpu or auto")
     if name == "cpu" or not available:
         return torch.device("cpu")
-    # The same numbers in every run; torch warns where an operation has no deterministic kernel.
+    # The same numbers in every run. cuBLAS reads its setting when first used; torch warns of what is not deterministic.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True, warn_only=True)
     return torch.device("cuda")
