@@ -103,7 +103,7 @@ def learner_state(learner: Learner) -> dict[str, Any]:
         "optimizer": learner.optimizer.state_dict(),
         "tasks_trained": learner.clock.train_exp_counter,
         "classes_seen": sorted(learner.classes_seen),
-        "plugins": {type(plugin).__name__: plugin.state_dict() for plugin in own_plugins(learner)},
+        "plugins": {name: plugin.state_dict() for name, plugin in own_plugins(learner).items()},
     }
 
 
@@ -111,9 +111,13 @@ def restore_learner(learner: Learner, state: dict[str, Any]) -> None:
     """Put a freshly built learner into the state that :func:`learner_state` returned.
 
     Raises:
-        UserError: if the state is from before the classes seen were in it, and they count.
-        KeyError: if the state lacks one of the learner's plugins or layers.
+        UserError: if the state is from before the classes seen were in it, and they count; or if it lacks a plugin.
+        KeyError: if the state lacks one of the learner's layers.
     """
+    plugins = own_plugins(learner)
+    lacking = plugins.keys() - state["plugins"].keys()
+    if lacking:
+        raise UserError(f"the checkpoint holds nothing of {', '.join(sorted(lacking))}: it is another version's")
     if "classes_seen" not in state and learner.loss_outputs != "all":
         raise UserError(f"loss_outputs {learner.loss_outputs}: the checkpoint does not say which classes were seen")
     learner.model.load_state_dict(state["model"])
@@ -124,13 +128,22 @@ def restore_learner(learner: Learner, state: dict[str, Any]) -> None:
     learner.optimized_param_id = dict(learner.model.named_parameters())
     learner.clock.train_exp_counter = state["tasks_trained"]
     learner.classes_seen = set(state.get("classes_seen", ()))
-    for plugin in own_plugins(learner):
-        plugin.load_state_dict(state["plugins"][type(plugin).__name__])
+    for name, plugin in plugins.items():
+        plugin.load_state_dict(state["plugins"][name])
 
 
-def own_plugins(learner: Learner) -> list[Plugin]:
-    """Return the learner's plugins that know how to save themselves: all but Avalanche's own bookkeeping."""
-    return [plugin for plugin in learner.plugins if isinstance(plugin, Plugin)]
+def own_plugins(learner: Learner) -> dict[str, Plugin]:
+    """Return the learner's plugins that know how to save themselves: all but Avalanche's own bookkeeping.
+
+    Each goes by its class's name; of several of one class the second is ``Name#2``, and so on.
+    """
+    named: dict[str, Plugin] = {}
+    for plugin in learner.plugins:
+        if isinstance(plugin, Plugin):
+            name = type(plugin).__name__
+            count = sum(type(other) is type(plugin) for other in named.values())
+            named[f"{name}#{count + 1}" if count else name] = plugin
+    return named
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:

@@ -181,6 +181,6 @@ def carried_bytes(learner: Learner) -> dict[str, int]:
     owners = {
         "buffers": sum(buffer.nbytes for buffer in learner.model.buffers()),
         "optimizer": sum(tensor.nbytes for tensor in tensors),
-        **{type(plugin).__name__: plugin.carried_bytes() for plugin in own_plugins(learner)},
+        **{name: plugin.carried_bytes() for name, plugin in own_plugins(learner).items()},
     }
     return {owner: size for owner, size in owners.items() if size}
