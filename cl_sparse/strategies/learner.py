@@ -48,7 +48,7 @@ class Learner(SupervisedTemplate):
         dataset = self.adapted_dataset
         stream, samples = stream_of(dataset), ids(dataset)
         self.dataloader = BatchLoader(stream, samples, self.train_mb_size, drawn_generator())
-        classes = set(stream.locate(samples)[1].unique().tolist())
+        classes = set(torch.unique(stream.locate(samples)[1]).tolist())
         self.classes_seen |= classes
         self._competing[True] = self._outputs(classes if self.loss_outputs == "current" else self.classes_seen)
 
