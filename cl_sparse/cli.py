@@ -133,11 +133,20 @@ def _run(arguments: argparse.Namespace) -> int:
         quiet=arguments.quiet,
         dry_run=arguments.dry_run,
     )
+    _check_seeds(plan)
     if not plan.dry_run:
         _check_writable(plan.results_dir)
     from cl_sparse.run.session import run  # torch and Avalanche: seconds, so not before everything above is right
 
     return run(plan)
+
+
+def _check_seeds(plan: RunPlan) -> None:
+    """Refuse to run the same numbers several times and to call that several seeds."""
+    for config in (config for selection in plan.selections for config in selection.configs):
+        n = len(plan.seeds_for(config))
+        if n > 1 and config.stream_seed is not None and config.net_seed is not None:
+            raise UserError(f"{config.name}: {n} seeds would be one run {n} times: set stream_seed or net_seed to null")
 
 
 def _check_writable(folder: Path) -> None:

@@ -13,6 +13,7 @@ LEARNERS = {
     "sequential_adam": {**SPARSE, "optimizer": "adam", "lr": 0.005},
     "winners": {**SPARSE, "weight_sparsity_fc": 1.0, "hidden_layers": 2, "compute": "winners"},
     "winners_independent": {**SPARSE, "weight_sparsity_fc": 1.0, "strategy": "independent", "compute": "winners"},
+    "sparse_weights": {**SPARSE, "weights": "sparse", "hidden_layers": 2},
     "joint": {"strategy": "joint"},
     "source_cumul": {"cumul": True},
     "cumulative": {"strategy": "cumulative"},

@@ -2,20 +2,49 @@
 that skip without CUDA.
 """
 
+import os
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from cl_sparse.layers import KWinners2d, SparseLinear, SparseWeights, Winners, normalize_sparse_weights, rezero_weights
+from cl_sparse.plugins import Replay, SparsityProbe
 from cl_sparse.run.one_run import Observer, Run
+from cl_sparse.run.session import choose_device
 from tests.conftest import small_benchmark, small_config
-from tests.learner_examples import LEARNERS, SPARSE
+from tests.learner_examples import LEARNERS
 from tests.models.test_models import MODELS, SHAPE
 from tests.stand_in_gpu import GPU, stand_in_gpu
 
 NO_DROPOUT = {"dropout": 0.0}  # its draws differ: the layers that compute only winners drop only winners
-RUNS = {**LEARNERS, "sparse weights": {**SPARSE, "weights": "sparse"}}
+
+
+def test_cuda_computes_the_same_in_every_run(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    asked = []
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda *_, **keywords: asked.append(dict(os.environ)))
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    for before, expected in ((None, ":4096:8"), (":16:8", ":16:8")):
+        monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+        if before:
+            monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", before)
+        assert choose_device("auto") == torch.device("cuda")
+        assert asked.pop()["CUBLAS_WORKSPACE_CONFIG"] == expected
+    assert not torch.backends.cudnn.benchmark
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    assert choose_device("cpu") == torch.device("cpu")
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+
+
+def test_what_is_kept_on_the_host_is_put_back_there() -> None:
+    replay, probe = Replay(), SparsityProbe(nn.Sequential(), n_tasks=1)
+    with stand_in_gpu() as gpu:  # where a checkpoint's tensors are loaded to
+        there = torch.arange(3).to(gpu)
+        replay.load_state_dict({"memory": [there]})
+        probe.load_state_dict({"epochs": [], "on_idxs": {"act": there}, "use": {"act": [None, there]}})
+    assert replay.memory[0].tolist() == probe.on_idxs["act"].tolist() == probe.use["act"][1].tolist() == [0, 1, 2]
 
 
 def test_the_stand_in_refuses_to_mix_devices() -> None:
@@ -28,10 +57,10 @@ def test_the_stand_in_refuses_to_mix_devices() -> None:
             there.numpy()
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", LEARNERS)
 def test_accuracies_are_those_of_the_cpu(name, tmp_path) -> None:
     def run(device: torch.device) -> tuple[Run, np.ndarray]:
-        config = small_config(**RUNS[name], **NO_DROPOUT)
+        config = small_config(**LEARNERS[name], **NO_DROPOUT)
         run = Run(config, small_benchmark(config, 3), 3, device, Observer())
         return run, np.asarray(run.run(tmp_path / f"{device.type}.pt")["accs"])
 

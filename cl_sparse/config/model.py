@@ -138,6 +138,18 @@ class ExperimentConfig(BaseModel):
     seeds: int = Field(
         1, ge=1, le=10_000, description="Runs, with seeds 0, 1, ..., unless the command line says otherwise."
     )
+    stream_seed: int | None = Field(
+        None,
+        ge=0,
+        description="Seed of the stream (permutations, class order, subsets, validation split), to vary the net alone; "
+        "null: the run's seed.",
+    )
+    net_seed: int | None = Field(
+        None,
+        ge=0,
+        description="Seed of the learner (initial weights, mini-batches, dropout), to vary the stream alone; null: the "
+        "run's seed.",
+    )
 
     @field_validator("*")
     @classmethod
@@ -195,6 +207,14 @@ class ExperimentConfig(BaseModel):
             return self.heads
         split = BENCHMARKS[self.effective_benchmark].kind == "split"
         return "multi" if split and self.effective_scenario == "task" else "single"
+
+    def effective_stream_seed(self, seed: int) -> int:
+        """Return what the stream is drawn from in the run with ``seed``."""
+        return seed if self.stream_seed is None else self.stream_seed
+
+    def effective_net_seed(self, seed: int) -> int:
+        """Return what initial weights and mini-batches are drawn from in the run with ``seed``."""
+        return seed if self.net_seed is None else self.net_seed
 
     def epochs(self, task: int) -> int:
         """Return the epochs on task number ``task``, counted from 0."""

@@ -100,8 +100,8 @@ class Replay(Plugin):
         return {"memory": self.memory}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the stored sample ids."""
-        self.memory = state["memory"]
+        """Restore the stored sample ids; ids stay on the CPU, wherever the samples are."""
+        self.memory = [kept.cpu() for kept in state["memory"]]
 
     def carried_bytes(self) -> int:
         """Return the bytes of the stored samples and labels, as a learner without the data set would hold them."""

@@ -116,12 +116,15 @@ class SparsityProbe(Plugin):
             self.use[name][task] = (counts / self._places[name]).float().cpu()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the epochs recorded so far."""
-        return {"epochs": self.epochs, "on_idxs": self.on_idxs}
+        """Return the epochs recorded so far, and the use of the units, if the last task is learned."""
+        return {"epochs": self.epochs, "on_idxs": self.on_idxs, "use": self.use}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the epochs recorded so far."""
-        self.epochs, self.on_idxs = state["epochs"], state["on_idxs"]
+        """Restore what was recorded so far; it is kept on the CPU."""
+        self.epochs = state["epochs"]
+        self.on_idxs = {name: counts.cpu() for name, counts in state["on_idxs"].items()}
+        for name, uses in state.get("use", {}).items():
+            self.use[name] = [None if use is None else use.cpu() for use in uses]
 
     def statistics(self) -> dict[str, Any]:
         """Return the record as plain numbers and NumPy arrays, as the result file holds it."""

@@ -53,12 +53,13 @@ def head_factory(config: ExperimentConfig, benchmark: Benchmark) -> HeadFactory:
 
 
 def build_model(config: ExperimentConfig, benchmark: Benchmark, seed: int) -> nn.Module:
-    """Return the untrained net; its weights depend on ``seed`` and the architecture alone.
+    """Return the untrained net; its weights depend on the net's seed (null: ``seed``) and the architecture alone.
 
     Raises:
         UserError: if the architecture does not fit the data.
     """
     strategy = strategy_of(config)
+    seed = config.effective_net_seed(seed)
     copies = benchmark.n_tasks if strategy.net_per_task else 1
     with torch.random.fork_rng(devices=[]):
         nets = [_build_net(config, benchmark, derive_seed(seed, "init", i)) for i in range(copies)]
@@ -207,11 +208,12 @@ def task_information(config: ExperimentConfig, learner: Learner) -> tuple[str, s
 
 
 def build_benchmark(config: ExperimentConfig, seed: int, data_root: Path | None) -> Benchmark:
-    """Return the config's stream of tasks, every choice in it drawn from ``seed``.
+    """Return the config's stream of tasks, every choice in it drawn from its seed (null: ``seed``).
 
     Raises:
         UserError: if the data is absent or does not fit the config.
     """
     create: Any = registry.resolve("benchmark", config.effective_benchmark)
+    seed = config.effective_stream_seed(seed)
     benchmark: Benchmark = create(seed=seed, data_root=data_root, **config.benchmark_args())
     return benchmark

@@ -37,7 +37,7 @@ class Run:
     Args:
         config: the experiment.
         benchmark: its stream, built with ``seed``.
-        seed: every random choice derives from it.
+        seed: every random choice derives from it, but for those that the config's own seeds decide.
         device: where it runs.
         observer: whom to tell.
     """
@@ -107,8 +107,8 @@ class Run:
         self.record.accs_init = row.tolist()
 
     def _train(self, task: int) -> None:
-        """Train on one task. All randomness in it derives from (seed, task)."""
-        torch.manual_seed(derive_seed(self.seed, "train", task))
+        """Train on one task. All randomness in it derives from (the net's seed, task)."""
+        torch.manual_seed(derive_seed(self.config.effective_net_seed(self.seed), "train", task))
         self.learner.train_epochs = self.config.epochs(len(self.record.steps))
         start = time.perf_counter()
         self.learner.train(self.benchmark.train_stream[task], eval_streams=[])
@@ -164,6 +164,8 @@ class Run:
             "task_info_test": told[1],
             "benchmark": benchmark.describe(),
             "seed": self.seed,
+            "stream_seed": config.effective_stream_seed(self.seed),
+            "net_seed": config.effective_net_seed(self.seed),
             "device": str(self.learner.device),
             "threads": torch.get_num_threads(),
             "versions": provenance.versions(),
@@ -182,6 +184,6 @@ def carried_bytes(learner: Learner) -> dict[str, int]:
     owners = {
         "buffers": sum(buffer.nbytes for buffer in learner.model.buffers()),
         "optimizer": sum(tensor.nbytes for tensor in tensors),
-        **{type(plugin).__name__: plugin.carried_bytes() for plugin in own_plugins(learner)},
+        **{name: plugin.carried_bytes() for name, plugin in own_plugins(learner).items()},
     }
     return {owner: size for owner, size in owners.items() if size}

@@ -1,5 +1,6 @@
 """Runs experiments × seeds, and shows and stores what came out."""
 
+import os
 import warnings
 from collections import Counter
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from cl_sparse.errors import UserError
 from cl_sparse.report import accuracy_matrix_png, accuracy_over_tasks_png, print_table, rows_of
 from cl_sparse.results import file_name_of, find_results, load_result, prepare_results_dir, save_result, timestamp
 from cl_sparse.run import build
-from cl_sparse.run.checkpoint import checkpoint_path
+from cl_sparse.run.checkpoint import alone, check_alone, checkpoint_path, earlier_checkpoint
 from cl_sparse.run.dry_run import print_estimates
 from cl_sparse.run.one_run import Observer, Run
 from cl_sparse.run.plan import RunPlan
@@ -68,7 +69,8 @@ def choose_device(name: str) -> torch.device:
         raise UserError("--device cuda: this machine or this build of torch has no CUDA: use --device cpu or auto")
     if name == "cpu" or not available:
         return torch.device("cpu")
-    # The same numbers in every run; torch warns where an operation has no deterministic kernel.
+    # The same numbers in every run. cuBLAS reads its setting when first used; torch warns of what is not deterministic.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True, warn_only=True)
     return torch.device("cuda")
@@ -103,8 +105,11 @@ def _check(plan: RunPlan, jobs: list[Job], device: torch.device) -> None:
     """Build everything once, so that a mistake in the last experiment does not cost the hours of the first."""
     checked: set[str] = set()
     for job in jobs:
-        checkpoint = checkpoint_path(plan.results_dir, job.config.name, job.seed)
-        resumes = plan.resume and job.finished is None and checkpoint.exists()
+        checkpoint = checkpoint_path(plan.results_dir, job.config, job.seed)
+        resumes = False
+        if job.finished is None and not plan.dry_run:
+            check_alone(checkpoint)
+            resumes = plan.resume and earlier_checkpoint(plan.results_dir, job.config, job.seed).exists()
         if job.config.name in checked and not resumes:
             continue
         checked.add(job.config.name)
@@ -143,13 +148,21 @@ def _run_group(
 
 
 def _run_job(plan: RunPlan, job: Job, device: torch.device, progress: RunProgress) -> Path:
-    """Run one job and return its result file."""
+    """Run one job, no other process being at it, and return its result file."""
+    checkpoint = checkpoint_path(plan.results_dir, job.config, job.seed)
+    with alone(checkpoint):
+        finished = _finished(plan.results_dir, job.config, job.seed) if plan.resume else None
+        if finished is not None:  # by another process, since the plan was made
+            return finished
+        return _run_alone(plan, job, device, progress, checkpoint)
+
+
+def _run_alone(plan: RunPlan, job: Job, device: torch.device, progress: RunProgress, checkpoint: Path) -> Path:
     config, seed = job.config, job.seed
     benchmark = build.build_benchmark(config, seed, plan.data_root)
     progress.begin(f"{config.name} seed {seed}", planned_steps(config, benchmark))
     observer = Observer(on_steps=progress.advance, on_task=progress.task_done)
     one = Run(config, benchmark, seed, device, observer)
-    checkpoint = checkpoint_path(plan.results_dir, config.name, seed)
     if plan.resume and checkpoint.exists():
         done = one.resume(checkpoint)
         progress.resumed(done, sum(one.record.steps), {*one.record.code_hashes} == {one.code_hash})

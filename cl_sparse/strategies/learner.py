@@ -46,8 +46,9 @@ class Learner(SupervisedTemplate):
     def make_train_dataloader(self, **_: Any) -> None:
         """Shuffle anew in every epoch, keep the last incomplete batch."""
         dataset = self.adapted_dataset
-        self.dataloader = BatchLoader(stream_of(dataset), ids(dataset), self.train_mb_size, drawn_generator())
-        classes = {int(label) for label in dataset.targets.uniques}
+        stream, samples = stream_of(dataset), ids(dataset)
+        self.dataloader = BatchLoader(stream, samples, self.train_mb_size, drawn_generator())
+        classes = set(torch.unique(stream.locate(samples)[1]).tolist())
         self.classes_seen |= classes
         self._competing[True] = self._outputs(classes if self.loss_outputs == "current" else self.classes_seen)
 

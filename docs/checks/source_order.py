@@ -42,7 +42,7 @@ def main() -> None:
     config = load_experiments().config("MLP_1Layer", {}).model_copy(update={"name": "MLP_1Layer_source_order"})
     for seed in map(int, sys.argv[3:]):
         run = Run(config, build.build_benchmark(config, seed, data_root), seed, torch.device("cpu"), Observer())
-        checkpoint = checkpoint_path(results_dir, config.name, seed)
+        checkpoint = checkpoint_path(results_dir, config, seed)
         if checkpoint.exists():
             run.resume(checkpoint)
         stats = run.run(checkpoint)

@@ -8,10 +8,6 @@ import pytest
 import torch
 from PIL import Image
 
-from cl_sparse.config.experiments import load_experiments
-from cl_sparse.run import build
-from cl_sparse.run.checkpoint import checkpoint_path
-from cl_sparse.run.one_run import Observer, Run
 from tests.commands import refusal, run
 
 SPLIT = {"benchmark": "SplitDataset", "num_batch": 2, "hidden_units": 8}
@@ -98,14 +94,11 @@ def test_a_plugin_argument_it_does_not_have(tmp_path: Path) -> None:
     assert "mem_size" in line
 
 
-def test_resuming_with_a_changed_config(tmp_path: Path) -> None:
-    config = load_experiments().config("quickstart_dense")
-    benchmark = build.build_benchmark(config, 0, None)
-    checkpoint = checkpoint_path(tmp_path / "results", config.name, 0)
-    Run(config, benchmark, 0, torch.device("cpu"), Observer()).run(checkpoint)
-    line = refusal(tmp_path, "--name", "quickstart_dense", "--seed", "0", "--resume", "--set", "lr=0.02", "mb_size=64")
-    assert "lr, mb_size" in line
-    assert checkpoint.name in line
+def test_checkpoints_that_are_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "checkpoints").touch()
+    line = refusal(tmp_path, "--name", "quickstart_dense", "--quiet")
+    assert line.startswith("results/checkpoints: cannot write there")
 
 
 class Evil:

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from cl_sparse.errors import UserError
+from cl_sparse.plugins import Replay
 from cl_sparse.run import provenance
-from cl_sparse.run.checkpoint import learner_state, load_checkpoint, save_checkpoint
+from cl_sparse.run.checkpoint import learner_state, load_checkpoint, restore_learner, save_checkpoint
+from cl_sparse.run.one_run import carried_bytes
 
 KILLED = """
 import json, os, signal, sys
@@ -119,6 +121,34 @@ def test_a_checkpoint_from_before_classes_were_noted_is_refused_where_they_count
         else:
             with pytest.raises(UserError, match=r"c\.pt: loss_outputs seen: .* run without --resume"):
                 make_run(**settings).resume(tmp_path / "c.pt")
+
+
+def test_two_plugins_of_one_class_keep_their_own_state(make_run):
+    one, fresh = make_run(strategy="replay"), make_run(strategy="replay")
+    for run in (one, fresh):
+        run.learner.plugins.append(Replay(mem_size=3))
+    one._train(0)
+    state = learner_state(one.learner)
+    restore_learner(fresh.learner, state)
+    sizes = [len(p.memory[0]) for p in fresh.learner.plugins if isinstance(p, Replay)]
+    assert sizes == [len(one.benchmark.train_stream[0].dataset), 3]
+    assert {"Replay", "Replay#2"} <= carried_bytes(one.learner).keys()
+
+    del state["plugins"]["Replay#2"]
+    with pytest.raises(UserError, match="holds nothing of Replay#2"):
+        restore_learner(fresh.learner, state)
+
+
+def test_a_run_that_ended_before_its_result_was_written_keeps_all_statistics(make_run, tmp_path):
+    expected = make_run(sparsify=True, percent_on_fc=0.2).run(tmp_path / "c.pt")
+    resumed = make_run(sparsify=True, percent_on_fc=0.2)
+    assert resumed.resume(tmp_path / "c.pt") == 5
+    got = resumed.run(tmp_path / "c.pt")
+    assert expected["unit_use"]
+    for key in ("unit_use", "overlap", "overlap_chance"):
+        assert got[key].keys() == expected[key].keys()
+        for layer, values in expected[key].items():
+            np.testing.assert_array_equal(got[key][layer], values)
 
 
 def test_a_damaged_checkpoint_is_refused(make_run, tmp_path):
