@@ -7,10 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from cl_sparse.layers import Winners
+from cl_sparse.layers.consumers import WEIGHT_LAYERS
 from cl_sparse.metrics import duty_cycle_entropy
 from cl_sparse.models import activation_layers
 from cl_sparse.plugins.base import Plugin
 from cl_sparse.synapses import density, synapses_of
+from cl_sparse.synapses.resize import Changes
+from cl_sparse.wiring.moved import Resized
 
 
 def active_counts(output: Tensor | Winners) -> Tensor:
@@ -47,6 +50,7 @@ class SparsityProbe(Plugin):
         self._batch_size = 0
         self.layers = list(activation_layers(model))
         self.density_layers = [c.layer for c in synapses_of(model)]
+        self._sources = _biases_of(model, self.layers)
         self.epochs: list[dict[str, Any]] = []
         self.on_idxs: dict[str, Tensor] = {}
         self.use: dict[str, list[Tensor | None]] = {name: [None] * n_tasks for name in self.layers}
@@ -66,6 +70,15 @@ class SparsityProbe(Plugin):
         if self._mode == "train":
             self._batch_on = self._batch_on + counts.sum()
             self._batch_size += output.numel()
+
+    def follow(self, changes: Changes) -> None:
+        """Let the counts follow when units were removed or added (a ledger's listener)."""
+        for name, source in self._sources.items():
+            sized = [m for key, (_, m) in changes.items() if key == source and isinstance(m, Resized) and m.axis == 0]
+            for moved in sized:
+                for counts in (self.on_idxs, self._counts):
+                    if name in counts:
+                        counts[name] = moved.carry(counts[name])
 
     def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         """Start counting an epoch."""
@@ -147,3 +160,15 @@ class SparsityProbe(Plugin):
             return None
         blank = torch.full_like(known[0], torch.nan)
         return torch.stack([blank if use is None else use for use in self.use[name]]).numpy()
+
+
+def _biases_of(model: nn.Module, layers: list[str]) -> dict[str, str]:
+    """Return, for each activity layer, the bias of the weight layer before it: it is resized as the units are."""
+    found: dict[str, str] = {}
+    last = ""
+    for name, module in model.named_modules():
+        if getattr(module, "bias", None) is not None and isinstance(module, WEIGHT_LAYERS):
+            last = f"{name}.bias"
+        elif name in layers and last:
+            found[name] = last
+    return found

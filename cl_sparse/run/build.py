@@ -20,7 +20,7 @@ from cl_sparse.models import (
     SimpleMLP,
     SingleHead,
 )
-from cl_sparse.plugins import DecayBoostStrength, Mechanisms, Plugin, RezeroWeights, StopOnDivergence
+from cl_sparse.plugins import DecayBoostStrength, Mechanisms, Plugin, RezeroWeights, SparsityProbe, StopOnDivergence
 from cl_sparse.seeding import derive_seed
 from cl_sparse.strategies.learner import Learner
 from cl_sparse.strategies.strategy import Strategy
@@ -192,11 +192,11 @@ def build_learner(
     )
 
 
-def bind_mechanisms(learner: Learner, seed: int) -> None:
-    """Give the learner's mechanisms their ledger now, so that a checkpoint can be loaded into it."""
+def bind_mechanisms(learner: Learner, seed: int, probe: SparsityProbe) -> None:
+    """Give the learner's mechanisms their ledger now, so that a checkpoint can be loaded; tell the probe of changes."""
     for plugin in learner.plugins:
         if isinstance(plugin, Mechanisms):
-            plugin.bind(learner.model, learner.optimizer, seed)
+            plugin.bind(learner.model, learner.optimizer, seed).listeners.append(probe.follow)
 
 
 def task_information(config: ExperimentConfig, learner: Learner) -> tuple[str, str]:

@@ -1,0 +1,97 @@
+"""Mechanisms in Avalanche's loop: anybody's strategy, our runner, and the probes that are told."""
+
+import pytest
+import torch
+from avalanche.benchmarks import benchmark_from_datasets
+from avalanche.benchmarks.utils import as_taskaware_classification_dataset
+from avalanche.training.supervised import Naive
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from benchmarks import SplitDigits
+from cl_sparse.layers import SparseLinear
+from cl_sparse.models import SimpleMLP, SingleHead
+from cl_sparse.plugins import Mechanisms, SparsityProbe
+from cl_sparse.synapses import Frozen, Ledger, Mechanism, SynapticIntelligence
+
+
+class Diary(Mechanism):
+    """Writes down when it is called, and what data it is shown."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def before_task(self, task):
+        self.lines.append(f"before {task}")
+
+    def after_task(self, task, batches):
+        self.lines.append(f"after {task}: {sum(len(y) for _, y, *_ in batches)}")
+
+
+def foreign_benchmark():
+    generator = torch.Generator().manual_seed(0)
+    parts = [(torch.randn(40, 64, generator=generator), torch.randint(2, (40,), generator=generator)) for _ in range(4)]
+    sets = [as_taskaware_classification_dataset(TensorDataset(*part), task_labels=0) for part in parts]
+    return benchmark_from_datasets(train=sets[:2], test=sets[2:])
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_in_anybodys_strategy(ours):
+    torch.manual_seed(0)
+    benchmark = SplitDigits(2 if not ours else 5, scenario="domain") if ours else foreign_benchmark()
+    net = nn.Sequential(nn.Flatten(), SparseLinear(64, 30, density=0.3), nn.ReLU(), nn.Linear(30, 2))
+    diary, frozen, si = Diary(), Frozen(0.5), SynapticIntelligence(c=1.0)
+    plugin = Mechanisms({"diary": diary, "frozen": frozen, "si": si})
+    strategy = Naive(
+        model=net,
+        optimizer=torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9),
+        criterion=nn.CrossEntropyLoss(),
+        plugins=[plugin],
+        train_mb_size=16,
+        train_epochs=2,
+    )
+    first, second, *_ = benchmark.train_stream
+    strategy.train(first)
+    kept, still = net[1].values.detach().clone(), frozen.updates.scale["1.values"] == 0
+    assert int(still.sum()) == round(0.5 * len(kept))
+    strategy.train(second)
+    assert torch.equal(net[1].values[still], kept[still])
+    assert not torch.equal(net[1].values, kept)
+    sizes = [len(experience.dataset) for experience in list(benchmark.train_stream)[:2]]
+    assert diary.lines == ["before 0", f"after 0: {sizes[0]}", "before 1", f"after 1: {sizes[1]}"]
+    assert all(bool(importance.any()) for importance in si.importance.values())
+    assert plugin.carried_bytes() == plugin.ledger.nbytes > 0
+
+
+def test_another_model_is_refused():
+    net = nn.Sequential(nn.Linear(3, 2))
+    plugin = Mechanisms({"frozen": Frozen()})
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    plugin.bind(net, optimizer)
+    with pytest.raises(ValueError, match="another model"):
+        plugin.bind(nn.Sequential(nn.Linear(3, 2)), optimizer)
+
+
+def test_penalties_and_frozen_synapses_change_what_a_run_learns(make_run, tmp_path):
+    plain = make_run(scenario="domain", num_batch=5)
+    expected = plain.run(tmp_path / "plain.pt")["accs"]
+    for spec in ({"name": "synaptic_intelligence", "c": 1.0}, {"name": "frozen", "share": 0.9}):
+        run = make_run(scenario="domain", num_batch=5, plugins=[spec])
+        stats = run.run(tmp_path / "with.pt")
+        assert (stats["accs"][0] == expected[0]).all()  # the first task has nothing to remember
+        assert (stats["accs"][1:] != expected[1:]).any()
+        assert stats["task_info_train"] == "boundaries"
+        assert stats["carried_bytes"][0]["Mechanisms"] > 0
+
+
+def test_the_probe_follows_a_net_that_grows():
+    torch.manual_seed(0)
+    net = SimpleMLP((8,), lambda n: SingleHead(n, 2), hidden_units=6, hidden_layers=2)
+    probe = SparsityProbe(net, n_tasks=2)
+    ledger = Ledger(net)
+    ledger.listeners.append(probe.follow)
+    first, second = probe.layers
+    probe.on_idxs = {first: torch.arange(6), second: torch.arange(6)}
+    ledger.resize("features.fc1", torch.tensor([5, 0]), add=1)
+    assert probe.on_idxs[first].tolist() == [5, 0, 0]
+    assert probe.on_idxs[second].tolist() == list(range(6))
