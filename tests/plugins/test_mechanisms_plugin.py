@@ -3,7 +3,9 @@
 import pytest
 import torch
 from avalanche.benchmarks import benchmark_from_datasets
-from avalanche.benchmarks.utils import as_taskaware_classification_dataset
+from avalanche.benchmarks.utils import DataAttribute, TaskAwareSupervisedClassificationDataset
+from avalanche.benchmarks.utils.data_attribute import TaskLabels
+from avalanche.benchmarks.utils.flat_data import ConstantSequence
 from avalanche.training.supervised import Naive
 from torch import nn
 from torch.utils.data import TensorDataset
@@ -31,7 +33,13 @@ class Diary(Mechanism):
 def foreign_benchmark():
     generator = torch.Generator().manual_seed(0)
     parts = [(torch.randn(40, 64, generator=generator), torch.randint(2, (40,), generator=generator)) for _ in range(4)]
-    sets = [as_taskaware_classification_dataset(TensorDataset(*part), task_labels=0) for part in parts]
+    sets = [
+        TaskAwareSupervisedClassificationDataset(
+            [TensorDataset(x, y)],
+            data_attributes=[DataAttribute(y.tolist(), "targets"), TaskLabels(ConstantSequence(0, len(y)))],
+        )
+        for x, y in parts
+    ]
     return benchmark_from_datasets(train=sets[:2], test=sets[2:])
 
 
