@@ -1,5 +1,8 @@
 """Shared fixtures. Importing compat first makes torchvision and Avalanche importable beside a CPU-only torch."""
 
+from tests.spread import SPREAD
+
+# isort: split
 import cl_sparse.compat
 
 # isort: split
@@ -39,6 +42,12 @@ SPARSE = {
     "boost_strength": 1.4,
     "boost_strength_factor": 0.7,
 }
+
+
+def pytest_runtest_setup() -> None:
+    """Begin each test with one thread, whatever the last one took."""
+    if SPREAD:
+        torch.set_num_threads(1)
 
 
 def small_config(**changes: object) -> ExperimentConfig:
