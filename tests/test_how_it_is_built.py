@@ -1,0 +1,21 @@
+"""The examples of docs/how_it_is_built.md run, and what it says of the tree is true."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = (ROOT / "docs" / "how_it_is_built.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"## Add an? (\w+)\n.*?```python\n(.*?)```", TEXT, re.DOTALL)
+
+
+@pytest.mark.parametrize(("what", "code"), EXAMPLES, ids=[what for what, _ in EXAMPLES])
+def test_examples_run(what: str, code: str) -> None:
+    exec(compile(code, f"how_it_is_built.md: {what}", "exec"), {"__name__": what})
+
+
+def test_nothing_is_missing() -> None:
+    assert {what for what, _ in EXAMPLES} == {"mechanism", "benchmark", "layer", "strategy"}
+    rooms = {path.name for path in (ROOT / "cl_sparse").iterdir() if (path / "__init__.py").exists()}
+    assert rooms == set(re.findall(r"^    (\w+)/  ", TEXT, re.MULTILINE))
