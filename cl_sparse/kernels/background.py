@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
+from cl_sparse.kernels.arrays import Array
 from cl_sparse.kernels.vector_tile import TILE_BYTES, add_rows
 from cl_sparse.kernels.winner_search import write_rate
-from cl_sparse.kernels.winners import Array
 
 _INPUTS = 64  # inputs taken together: a tile of their weights fits the first-level cache
 _SCAN = 64  # units that are looked at together

@@ -7,7 +7,8 @@ The state of a weight is (w, v), with its momentum v; a step without gradient mu
 import numpy as np
 from numba import njit, prange
 
-from cl_sparse.kernels.winners import Array, use_torch_threads
+from cl_sparse.kernels.arrays import Array
+from cl_sparse.kernels.winners import use_torch_threads
 
 __all__ = ["add_entries", "advance", "step_rows", "use_torch_threads"]
 

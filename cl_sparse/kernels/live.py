@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-Array = np.ndarray[Any, Any]
+from cl_sparse.kernels.arrays import Array
 
 # Sums may be reordered for vector units; NaN and infinity keep their meaning.
 FAST = {"contract", "reassoc", "nsz"}
@@ -34,7 +34,7 @@ def share_of(pointers: Array, part: int, parts: int) -> tuple[Any, Any]:
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def add_rows(ends: Array, weights: Array, dense: Array, out: Array) -> None:
+def gather_major(ends: Array, weights: Array, dense: Array, out: Array) -> None:
     """Add the sum of weight · dense[end] over the synapses of one major to out (B,)."""
     p = 0
     while p + 4 <= ends.size:
@@ -57,7 +57,7 @@ def gather(parts: int, pointers: Array, minors: Array, values: Array, dense: Arr
         first, last = share_of(pointers, part, parts)
         for major in range(first, last):
             lo, hi = pointers[major], pointers[major + 1]
-            add_rows(minors[lo:hi], values[lo:hi], dense, out[major])
+            gather_major(minors[lo:hi], values[lo:hi], dense, out[major])
 
 
 @njit(nogil=True, cache=True, parallel=True)
@@ -77,7 +77,7 @@ def gather_by_sample(
             for m in range(size):
                 lo, hi = pointers[start + m], pointers[start + m + 1]
                 block[m, :] = bias[start + m]
-                add_rows(minors[lo:hi], values[lo:hi], dense, block[m])
+                gather_major(minors[lo:hi], values[lo:hi], dense, block[m])
             for b in range(batch):
                 for m in range(size):
                     out[b, start + m] = block[m, b]

@@ -1,7 +1,7 @@
 """Products with live synapses and the search for the winners in one pass, so that no (B, units) array is ever held.
 
-Compiled by Numba; arrays and arguments as in ``sparse_kernels``. Units are ranked by value · factor. Of units that tie
-for the last place the first that the search meets win, so there are exactly k winners.
+Compiled by Numba; arrays and arguments as in :mod:`cl_sparse.kernels.live`. Units are ranked by value · factor. Of
+units that tie for the last place the first that the search meets win, so there are exactly k winners.
 """
 
 from typing import Any
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from cl_sparse.kernels.live import FAST, Array, add_rows, scatter_sample, share_of
+from cl_sparse.kernels.arrays import Array
+from cl_sparse.kernels.live import FAST, gather_major, scatter_sample, share_of
 
 
 @njit(nogil=True, cache=True)
@@ -230,7 +231,7 @@ def _stream(
     least, row, room = np.full(batch, -np.inf, x.dtype), np.empty(batch, x.dtype), np.empty(size, x.dtype)
     for unit in range(first, last):
         row[:] = bias[unit]
-        add_rows(minors[pointers[unit] : pointers[unit + 1]], weights[pointers[unit] : pointers[unit + 1]], x, row)
+        gather_major(minors[pointers[unit] : pointers[unit + 1]], weights[pointers[unit] : pointers[unit + 1]], x, row)
         scale, some = factor[unit], 0
         for b in range(batch):
             # Phrased so that a NaN is a candidate.

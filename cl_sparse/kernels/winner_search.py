@@ -12,8 +12,9 @@ Weights come inputs first, (inputs, n); bias and factor are (n,).
 import numpy as np
 from numba import njit, prange
 
+from cl_sparse.kernels.arrays import Array
 from cl_sparse.kernels.live_winners import groups_for, select
-from cl_sparse.kernels.winners import Array, product_row
+from cl_sparse.kernels.winners import product_row
 
 
 @njit(cache=True, parallel=True, nogil=True, error_model="numpy")

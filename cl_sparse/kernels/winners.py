@@ -6,16 +6,14 @@ no other does, in an order that does not depend on how many threads there are: r
 Importing this module costs a second and the first call of a kernel on a machine a few more; only compact layers do.
 """
 
-from typing import Any
-
 import numpy as np
 from numba import njit, prange
 
+from cl_sparse.kernels.arrays import Array
 from cl_sparse.kernels.threads import use_torch_threads
 from cl_sparse.kernels.vector_tile import TILE_BYTES, add_rows
 
 __all__ = [
-    "Array",
     "add_up",
     "entries",
     "group",
@@ -25,8 +23,6 @@ __all__ = [
     "unit_gradients",
     "use_torch_threads",
 ]
-
-Array = np.ndarray[Any, Any]
 
 
 @njit(cache=True, parallel=True, nogil=True, error_model="numpy", fastmath={"contract"})

@@ -1,16 +1,14 @@
 """A linear layer whose cost follows the inputs that are on, and the optimizer's way to keep its idle rows waiting."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, Self, cast
+from typing import Any, Protocol, Self, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cl_sparse.kernels.arrays import Array, array
 from cl_sparse.layers.winners import Winners
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 # A sparse gradient with more entries than this share of the weights costs more than a dense one (measured).
 _MOST_ENTRIES = 0.5
@@ -19,7 +17,7 @@ _MOST_ENTRIES = 0.5
 class LazyRows(Protocol):
     """What an optimizer that puts off the updates of idle inputs attaches to a weight."""
 
-    def catch_up(self, inputs: "NDArray[np.int64] | None" = None) -> None:
+    def catch_up(self, inputs: Array | None = None) -> None:
         """Bring the weights of ``inputs`` (-1 is skipped), or of all of them, up to date."""
 
 
@@ -128,7 +126,7 @@ class _ActiveProduct(torch.autograd.Function):
     def forward(ctx: Any, values: Tensor, weight: InputMajorWeight, bias: Tensor | None, indices: Tensor) -> Tensor:
         ctx.save_for_backward(values, weight, indices)
         ctx.lazy = weight.lazy_rows is not None
-        return winners_product(values, weight, bias, indices)
+        return active_product(values, weight, bias, indices)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -143,7 +141,7 @@ class _ActiveProduct(torch.autograd.Function):
         )
 
 
-def winners_product(values: Tensor, weight: Tensor, bias: Tensor | None, indices: Tensor) -> Tensor:
+def active_product(values: Tensor, weight: Tensor, bias: Tensor | None, indices: Tensor) -> Tensor:
     """Return the dense outputs (B, n) for winners as inputs."""
     from cl_sparse.kernels import winners as kernels
 
@@ -182,16 +180,11 @@ def grad_of_weight(
     return torch.sparse_coo_tensor(places[:, :count], grads[:count], weight.shape, check_invariants=False)
 
 
-def array(tensor: Tensor) -> "NDArray[Any]":
-    """Return a NumPy view of a CPU tensor."""
-    return tensor.detach().numpy()
-
-
-def rows(weight: Tensor) -> "NDArray[Any]":
+def rows(weight: Tensor) -> Array:
     """Return the weight (units, inputs) as a contiguous NumPy array (inputs, units), a view of an input-major one."""
     return np.ascontiguousarray(weight.detach().t().numpy())
 
 
-def bias_array(bias: Tensor | None, weight: "NDArray[Any]") -> "NDArray[Any]":
+def bias_array(bias: Tensor | None, weight: Array) -> Array:
     """Return the bias of weights (inputs, units), or zeros."""
     return np.zeros(weight.shape[1], weight.dtype) if bias is None else array(bias)

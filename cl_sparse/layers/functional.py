@@ -36,7 +36,7 @@ def kwinners(
     Returns:
         (B, n) tensor of the type of ``x``.
     """
-    return take_winners(x, boosted(x, duty_cycles, boost_strength), k, break_ties, relu, inplace)[0]
+    return keep_winners(x, boosted(x, duty_cycles, boost_strength), k, break_ties, relu, inplace)[0]
 
 
 def kwinners2d(
@@ -66,8 +66,8 @@ def kwinners2d(
     """
     ranking = boosted(x, duty_cycles, boost_strength)
     if local:
-        return take_winners(x, ranking, k, break_ties, relu, inplace)[0]
-    return take_winners(x.flatten(1), ranking.flatten(1), k, break_ties, relu, inplace)[0].view(x.shape)
+        return keep_winners(x, ranking, k, break_ties, relu, inplace)[0]
+    return keep_winners(x.flatten(1), ranking.flatten(1), k, break_ties, relu, inplace)[0].view(x.shape)
 
 
 def boosted(x: Tensor, duty_cycles: Tensor, boost_strength: float | Tensor) -> Tensor:
@@ -80,7 +80,7 @@ def boosted(x: Tensor, duty_cycles: Tensor, boost_strength: float | Tensor) -> T
         return x * torch.exp(-boost_strength * duty_cycles)
 
 
-def take_winners(
+def keep_winners(
     x: Tensor, ranking: Tensor, k: int, break_ties: bool = False, relu: bool = False, inplace: bool = False
 ) -> tuple[Tensor, Tensor | None]:
     """Keep the entries of ``x`` that rank highest along dimension 1.

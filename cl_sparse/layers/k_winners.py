@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from cl_sparse.layers.functional import boosted, take_winners
+from cl_sparse.layers.functional import boosted, keep_winners
 
 
 class KWinnersBase(nn.Module):
@@ -164,7 +164,7 @@ class KWinners(KWinnersBase):
             raise ValueError(f"KWinners: the input must be of shape (B, {self.n}), not {tuple(x.shape)}")
         k = self.k if self.training else self.k_inference
         ranking = boosted(x, self.duty_cycle, self.boost_strength)
-        out, winners = take_winners(x, ranking, k, self.break_ties, self.relu, self.inplace)
+        out, winners = keep_winners(x, ranking, k, self.break_ties, self.relu, self.inplace)
         if self.training:
             if winners is None:
                 self.update_duty_cycle(out)

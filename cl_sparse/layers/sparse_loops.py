@@ -5,12 +5,15 @@ import torch
 from torch import Tensor
 
 from cl_sparse.kernels import live as kernels
-from cl_sparse.kernels.live import Array
+from cl_sparse.kernels.arrays import Array, array
 from cl_sparse.kernels.threads import use_torch_threads
-from cl_sparse.layers.sparse_product import FEW_ON, Layout
+from cl_sparse.layers.layout import Layout
 
 On = tuple[Tensor, Tensor]
 
+# Up to this share of non-zeros the loops over what is on are faster than those along the batch. Measured with
+# `python -m perf loops`, batch 128, float32.
+FEW_ON = 0.1
 # From this many products (samples × units) on, dense inputs are multiplied unit by unit and only candidates are kept;
 # below, the products fit the cache and selecting afterwards is faster (measured).
 STREAM_FROM = 1 << 20
@@ -24,7 +27,7 @@ def nonzeros(x: Tensor, method: str = "auto") -> On | None:
     """
     if method == "dense":
         return None
-    dense = array(x)
+    dense = array(x.contiguous())
     counts = np.zeros(dense.shape[0], np.int64)
     use_torch_threads()
     kernels.count_nonzero(dense, counts)
@@ -40,7 +43,7 @@ def scatter(layout: Layout, values: Tensor, on: Tensor, coefs: Tensor) -> Tensor
     """Return (B, minors): the values of the active majors' synapses, times the coefficients, summed at their ends."""
     out = values.new_zeros(on.shape[0], layout.shape[1])
     use_torch_threads()
-    kernels.scatter(array(on), array(coefs), *arrays(layout), array(values), out.numpy())
+    kernels.scatter(array(on.contiguous()), array(coefs.contiguous()), *arrays(layout), array(values), out.numpy())
     return out
 
 
@@ -48,14 +51,15 @@ def along_batch(layout: Layout, values: Tensor, x: Tensor, to_majors: bool) -> T
     """Return W·x (majors, B) for x (minors, B), or Wᵀ·x (minors, B) for x (majors, B), whatever is zero."""
     out = values.new_zeros(layout.shape[0 if to_majors else 1], x.shape[1])
     loop = kernels.gather if to_majors else kernels.spread
-    loop(use_torch_threads(), *arrays(layout), array(values), array(x), out.numpy())
+    loop(use_torch_threads(), *arrays(layout), array(values), array(x.contiguous()), out.numpy())
     return out
 
 
 def sampled(layout: Layout, majors: Tensor, minors: Tensor) -> Tensor:
     """Return (nnz,) the products of majors (majors, B) and minors (minors, B) at the live places."""
+    ends = array(majors.contiguous()), array(minors.contiguous())
     out = majors.new_empty(layout.wiring.minors.shape)
-    kernels.sample(use_torch_threads(), *arrays(layout), array(majors), array(minors), out.numpy())
+    kernels.sample(use_torch_threads(), *arrays(layout), *ends, out.numpy())
     return out
 
 
@@ -71,11 +75,11 @@ def outer(
         minors: the minors' side, dense (B, minors); or
         minors_on: those of it that are not zero.
     """
-    ids, coefs = on
+    ids, coefs = on[0].contiguous(), on[1].contiguous()
     nothing = ids.new_empty(len(ids), 0), coefs.new_empty(len(ids), 0)
     dense = coefs.new_empty(0, layout.shape[1]) if minors is None else minors
     other_ids, other_coefs = minors_on or nothing
-    others = (array(dense), array(other_ids), array(other_coefs))
+    others = (array(dense.contiguous()), array(other_ids.contiguous()), array(other_coefs.contiguous()))
     of_values, of_coefs = torch.zeros_like(values), torch.zeros_like(coefs)
     parts = use_torch_threads()
     kernels.outer(
@@ -104,12 +108,14 @@ def streamed(layout: Layout, values: Tensor, bias: Tensor, x: Tensor, ids: Tenso
         found = array(bias), array(factor), on.numpy(), winning.numpy()
         if ids is None and len(x) * len(bias) <= STREAM_FROM:
             y = x.new_empty(len(x), len(bias)).numpy()
-            kernels.gather_by_sample(parts, *arrays(layout), array(values), array(bias), array(x.t()), y)
+            kernels.gather_by_sample(parts, *arrays(layout), array(values), array(bias), array(x.t().contiguous()), y)
             select.winners_of_dense(parts, y, *found[1:])
         elif ids is None:
-            select.winners_by_units(parts, array(x.t()), *arrays(layout), array(values), *found)
+            select.winners_by_units(parts, array(x.t().contiguous()), *arrays(layout), array(values), *found)
         else:
-            select.winners_by_inputs(parts, array(ids), array(x), *arrays(layout), array(values), *found)
+            select.winners_by_inputs(
+                parts, array(ids.contiguous()), array(x.contiguous()), *arrays(layout), array(values), *found
+            )
     return on, winning
 
 
@@ -155,8 +161,3 @@ def arrays(layout: Layout) -> tuple[Array, Array]:
     """Return pointers and minors; minors without sign, which spares the loops Python's negative indices."""
     minors = layout.wiring.minors.numpy()
     return layout.wiring.pointers.numpy(), minors.view(np.uint32 if minors.itemsize == 4 else np.uint64)
-
-
-def array(x: Tensor) -> Array:
-    """Return a NumPy view of a tensor, of a copy if it is not contiguous."""
-    return x.detach().contiguous().numpy()

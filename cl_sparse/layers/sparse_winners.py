@@ -9,8 +9,8 @@ from torch import Tensor
 
 from cl_sparse.layers.functional import boosted
 from cl_sparse.layers.k_winners import KWinners
+from cl_sparse.layers.layout import Layout
 from cl_sparse.layers.sparse_linear import SparseLinear
-from cl_sparse.layers.sparse_product import Layout
 from cl_sparse.layers.winners import Winners
 
 

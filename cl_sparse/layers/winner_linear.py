@@ -6,19 +6,18 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from cl_sparse.kernels.arrays import Array, array
 from cl_sparse.layers import functional
 from cl_sparse.layers.active_linear import (
     ActiveLinear,
     InputMajorWeight,
-    array,
+    active_product,
     bias_array,
     grad_of_inputs,
     grad_of_weight,
     rows,
-    winners_product,
 )
 from cl_sparse.layers.k_winners import KWinners
 from cl_sparse.layers.winners import Winners
@@ -54,7 +53,7 @@ class PreActivations:
         weight, bias = self.layer.stored_weight(), self.layer.bias
         with torch.no_grad():
             if isinstance(self.inputs, Winners):
-                return winners_product(self.inputs.values, weight, bias, self.inputs.indices)
+                return active_product(self.inputs.values, weight, bias, self.inputs.indices)
             return nn.functional.linear(self.inputs, weight, bias)
 
     def search(self, factor: Tensor, winners: Tensor, values: Tensor, on_rate: Tensor) -> bool:
@@ -192,7 +191,7 @@ def _all_winners(ranking: Tensor, k: int, break_ties: bool) -> Tensor:
     return torch.where(on.gather(1, indices), indices, -1)
 
 
-def _foreground(x: Tensor) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], np.floating[Any]] | None:
+def _foreground(x: Tensor) -> tuple[Array, Array, Array, np.floating[Any]] | None:
     """Return the entries of x (B, n) that are not at its background level, or None if skipping the others does not pay.
 
     Returns:

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cl_sparse.layers.active_linear import InputMajorWeight, array
+from cl_sparse.kernels.arrays import array
+from cl_sparse.layers.active_linear import InputMajorWeight
 
 # Below this determinant the inverse of a step is too inaccurate to be used.
 _SMALLEST_DETERMINANT = 0.05

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from cl_sparse.kernels import live_winners as sparse_select
+from cl_sparse.kernels.arrays import array
 from cl_sparse.layers import KWinners, sparse_loops
 from cl_sparse.layers.sparse_linear import SparseLinear
 from cl_sparse.layers.sparse_winners import Pending, StreamedKWinners, StreamedSparseLinear, streamed_product
@@ -100,7 +101,7 @@ def test_streaming_finds_what_selecting_afterwards_finds(threads: int) -> None:
     x, factor = torch.randn(5, 20), torch.rand(3000)
     expected = (layer(x) * factor).topk(7, dim=1).indices.sort(1).values
     ids, values = np.empty((5, 7), np.int64), np.empty((5, 7), np.float32)
-    kernels = sparse_loops.arrays(layer.layout), sparse_loops.array(layer.values), sparse_loops.array(layer.bias)
+    kernels = sparse_loops.arrays(layer.layout), array(layer.values), array(layer.bias)
     (pointers, minors), weights, bias = kernels
     transposed = np.ascontiguousarray(x.numpy().T)
     sparse_select.winners_by_units(threads, transposed, pointers, minors, weights, bias, factor.numpy(), ids, values)
