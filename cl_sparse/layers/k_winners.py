@@ -127,7 +127,8 @@ class KWinners(KWinnersBase):
         boost_strength: strength of boosting at the start; 0 is plain top-k.
         boost_strength_factor: factor on the boost strength at each :meth:`update_boost_strength`.
         duty_cycle_period: number of recent samples that the duty cycle averages over.
-        break_ties: True for exactly k winners, False to let all units that tie with the k-th win too.
+        break_ties: True for exactly k winners (of units that tie, the ones that ``torch.topk`` takes), False to let all
+            units that tie with the k-th win too.
         relu: drop winners that are not positive.
         inplace: may overwrite the input.
 
@@ -154,8 +155,13 @@ class KWinners(KWinnersBase):
         self._set_units(n, k, int(k * k_inference_factor))
         self.register_buffer("duty_cycle", torch.zeros(n))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, excluded: Tensor | None = None) -> Tensor:
         """Keep the winners of each sample; in training, update the duty cycle as well.
+
+        Args:
+            x: (B, n).
+            excluded: bool (n,) or (B, n), units that cannot win, as a gate may want; they get no gradient, and if fewer
+                than k others are left, fewer win.
 
         Raises:
             ValueError: ``x`` is not of shape (B, n).
@@ -164,7 +170,7 @@ class KWinners(KWinnersBase):
             raise ValueError(f"KWinners: the input must be of shape (B, {self.n}), not {tuple(x.shape)}")
         k = self.k if self.training else self.k_inference
         ranking = boosted(x, self.duty_cycle, self.boost_strength)
-        out, winners = keep_winners(x, ranking, k, self.break_ties, self.relu, self.inplace)
+        out, winners = keep_winners(x, ranking, k, self.break_ties, self.relu, self.inplace, excluded)
         if self.training:
             if winners is None:
                 self.update_duty_cycle(out)

@@ -8,7 +8,7 @@ to the result of a step, B = (−η or, with Nesterov, −η·(1 + μ); 1).
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from torch import Tensor
 
 from cl_sparse.kernels.arrays import array
 from cl_sparse.layers.active_linear import InputMajorWeight
+
+if TYPE_CHECKING:
+    from cl_sparse.kernels.lazy_rows import State
 
 # Below this determinant the inverse of a step is too inaccurate to be used.
 _SMALLEST_DETERMINANT = 0.05
@@ -75,7 +78,7 @@ class WeightRows:
 
         kernels.use_torch_threads()
         wanted = np.arange(len(self._clock)) if inputs is None else inputs
-        kernels.advance(wanted, self._clock, self._now, self._table(self._now), *self._state())
+        kernels.advance(wanted, self._clock, self._now, self._table(self._now), self._state())
         if inputs is None:
             self._clock[:] = 0
             self._now = 0
@@ -94,7 +97,7 @@ class WeightRows:
             kick = self.rule.kick()
             self._now += 1
             self.catch_up(wanted)
-        kernels.add_entries(array(units), wanted, array(grads), *self._state(), kick)
+        kernels.add_entries(array(units), wanted, array(grads), self._state(), kick)
 
     def step_units(self, units: Tensor, grads: Tensor) -> None:
         """Take a step with the gradient ``grads`` (u, inputs) of some units; all rows are up to date afterwards."""
@@ -102,15 +105,17 @@ class WeightRows:
 
         kernels.use_torch_threads()
         table = self._table(self._now + 1)
-        kernels.step_rows(self._clock, self._now, table, *self._state(), array(units), array(grads), self.rule.kick())
+        kernels.step_rows(self._clock, self._now, table, self._state(), array(units), array(grads), self.rule.kick())
         self._clock[:] = 0
         self._now = 0
 
-    def _state(self) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _state(self) -> "State":
+        from cl_sparse.kernels.lazy_rows import State
+
         weight = array(self.weight.t())
         if self.momentum is None:
-            return weight, np.empty((len(weight), 0), weight.dtype)
-        return weight, array(self.momentum.t())
+            return State(weight, np.empty((len(weight), 0), weight.dtype))
+        return State(weight, array(self.momentum.t()))
 
     @cached_property
     def _early_kick(self) -> NDArray[Any] | None:
