@@ -88,14 +88,15 @@ def _growth(cost: Cost, half: Cost | None) -> dict[str, object]:
 def _selection(units: int) -> dict[str, object]:
     """Return the cost of selecting winners from (128, units) pre-activations, which the streamed layers do not hold."""
     from cl_sparse.kernels import live_winners as sparse_select
+    from cl_sparse.kernels.arrays import Found
     from cl_sparse.kernels.threads import use_torch_threads
 
     y, ones = torch.randn(BATCH, units), np.ones(units, np.float32)
-    ids, values = np.empty((BATCH, FEW), np.int64), np.empty((BATCH, FEW), np.float32)
+    found = Found(np.empty((BATCH, FEW), np.int64), np.empty((BATCH, FEW), np.float32), np.empty(units, np.float32))
     parts = use_torch_threads()
 
     def ours() -> None:
-        sparse_select.winners_of_dense(parts, y.numpy(), ones, ids, values)
+        sparse_select.winners_of_dense(parts, y.numpy(), ones, found)
 
     return {
         "batch × width MB": round(4 * BATCH * units / 1e6, 1),

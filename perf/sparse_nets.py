@@ -8,9 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cl_sparse.layers import KWinners, SparseWeights, normalize_sparse_weights, rezero_weights
+from cl_sparse.layers import (
+    CompactKWinners,
+    KWinners,
+    SparseWeights,
+    SparseWinnerLinear,
+    normalize_sparse_weights,
+    rezero_weights,
+)
 from cl_sparse.layers.sparse_linear import Inputs, SparseLinear
-from cl_sparse.layers.sparse_winners import StreamedKWinners, StreamedSparseLinear
 
 INPUTS, CLASSES, BATCH = 784, 10, 128
 SGD: dict[str, Any] = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
@@ -49,7 +55,7 @@ class Shape:
 class KthValueWinners(KWinners):
     """k-winners as nupic.torch computes them: a search for the k-th value, and a mask."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, excluded: Tensor | None = None) -> Tensor:  # noqa: ARG002 (nupic.torch has no such)
         k = self.k if self.training else self.k_inference
         ranks = x.detach() * torch.exp(-self.boost_strength * self.duty_cycle)
         out: Tensor = torch.where(ranks < ranks.kthvalue(self.n - k + 1, dim=1, keepdim=True).values, 0.0, x)
@@ -100,7 +106,7 @@ def _winners_head(shape: Shape) -> nn.Module:
 
 
 def _streamed_layer(n_in: int, n_out: int, fan_in: int, inputs: Inputs) -> nn.Module:
-    return StreamedSparseLinear(n_in, n_out, fan_in=fan_in, inputs=inputs)
+    return SparseWinnerLinear(n_in, n_out, fan_in=fan_in, inputs=inputs)
 
 
 NETS: dict[str, Callable[[Shape], nn.Sequential]] = {
@@ -112,7 +118,7 @@ NETS: dict[str, Callable[[Shape], nn.Sequential]] = {
         lambda: KWinners(shape.width, shape.share),
     ),
     STREAMED: lambda shape: _net(
-        shape, _streamed_layer, lambda: StreamedKWinners(shape.width, shape.share), lambda: _winners_head(shape)
+        shape, _streamed_layer, lambda: CompactKWinners(shape.width, shape.share), lambda: _winners_head(shape)
     ),
 }
 """The contenders by name."""

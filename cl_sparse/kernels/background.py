@@ -1,8 +1,7 @@
 """Dense inputs most of whose entries are at one level, as the pixels of a picture's background; compiled by Numba.
 
-x is ``level`` but for its entries, which are added to it: their columns (ascending) and values, sample after sample,
-end where ``ends`` (B + 1,) says. Weights come inputs first, (inputs, units). The pre-activations bias + x·weight are
-computed a tile of units at a time, for all samples, and the tile stays in the cache.
+x is at a level but for its entries, which are added to it. Weights come inputs first, (inputs, units). Pre-activations
+bias + x·weight are computed a tile of units at a time, for all samples, and the tile stays in the cache.
 """
 
 from typing import Any
@@ -10,20 +9,21 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
+from cl_sparse.kernels.arrays import Array, Entries, Found, Weights
+from cl_sparse.kernels.selection import write_rate
 from cl_sparse.kernels.vector_tile import TILE_BYTES, add_rows
-from cl_sparse.kernels.winner_search import write_rate
-from cl_sparse.kernels.winners import Array
 
 _INPUTS = 64  # inputs taken together: a tile of their weights fits the first-level cache
 _SCAN = 64  # units that are looked at together
 
 
 @njit(cache=True, parallel=True, nogil=True, error_model="numpy")
-def compress(x: Array, level: Any, ends: Array, columns: Array, values: Array) -> np.bool_:
-    """Write the entries of x (B, n) that are not ``level``, less it, sample after sample.
+def compress(x: Array, into: Entries) -> np.bool_:
+    """Write the entries of x (B, n) that are not at the level, less it, sample after sample.
 
-    Return whether ``columns`` and ``values`` have room for them; if not, nothing is written there.
+    Return whether there is room for their columns and values; if not, nothing is written there.
     """
+    ends, columns, values, level = into
     b = x.shape[0]
     ends[0] = 0
     for s in prange(b):
@@ -47,40 +47,30 @@ def compress(x: Array, level: Any, ends: Array, columns: Array, values: Array) -
 
 
 @njit(cache=True, parallel=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def product(ends: Array, columns: Array, entries: Array, level: Any, weight: Array, bias: Array, out: Array) -> None:
+def product(x: Entries, linear: Weights, out: Array) -> None:
     """out (B, n) = bias + x·weight."""
+    weight = linear.weight
     n = weight.shape[1]
     tile = TILE_BYTES // weight.itemsize
-    bounds = _bounds(ends, columns, len(weight))
+    bounds = _bounds(x.ends, x.columns, len(weight))
     for block in prange((n + tile - 1) // tile):
         first, last = block * tile, min(n, (block + 1) * tile)
         z = np.empty((len(out), tile), weight.dtype)
-        _write_tile(bounds, columns, entries, level, weight, bias, first, last, z)
+        _write_tile(bounds, x, linear, first, last, z)
         out[:, first:last] = z[:, : last - first]
 
 
 @njit(cache=True, parallel=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def search_over_background(
-    parts: int,
-    ends: Array,
-    columns: Array,
-    entries: Array,
-    level: Any,
-    weight: Array,
-    bias: Array,
-    factor: Array,
-    winners: Array,
-    kept: Array,
-    rate: Array,
-) -> bool:
+def search_over_background(parts: int, x: Entries, linear: Weights, factor: Array, found: Found) -> bool:
     """Find the winners, of which there should be few; see :mod:`cl_sparse.kernels.winner_search`.
 
     The pre-activations are never in memory as a whole. Threads share the units, in ``parts`` parts.
     """
+    weight, winners, kept = linear.weight, found.winners, found.kept
     n, (b, k) = weight.shape[1], winners.shape
     tile = TILE_BYTES // weight.itemsize
     blocks = (n + tile - 1) // tile
-    bounds = _bounds(ends, columns, len(weight))
+    bounds = _bounds(x.ends, x.columns, len(weight))
     # The k + 1 best so far of each sample in each part, best first.
     ranks, values = np.full((parts, b, k + 1), -np.inf, weight.dtype), np.empty((parts, b, k + 1), weight.dtype)
     units = np.empty((parts, b, k + 1), np.int64)
@@ -89,7 +79,7 @@ def search_over_background(
         z = np.empty((b, tile), weight.dtype)
         for block in range(part * blocks // parts, (part + 1) * blocks // parts):
             first, last = block * tile, min(n, (block + 1) * tile)
-            _write_tile(bounds, columns, entries, level, weight, bias, first, last, z)
+            _write_tile(bounds, x, linear, first, last, z)
             for s in range(b):
                 row = z[s, : last - first]
                 clear[part, s] &= _scan(row, factor, first, ranks[part, s], values[part, s], units[part, s])
@@ -107,7 +97,10 @@ def search_over_background(
                     )
         winners[s], kept[s] = units[0, s, :k], values[0, s, :k]
         clear[0, s] &= ranks[0, s, k - 1] > ranks[0, s, k]
-    return bool(clear.all()) and write_rate(winners, kept, rate)
+    if not clear.all():
+        return False
+    write_rate(found)
+    return True
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -126,18 +119,10 @@ def _bounds(ends: Array, columns: Array, n_in: int) -> Array:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _write_tile(
-    bounds: Array,
-    columns: Array,
-    entries: Array,
-    level: Any,
-    weight: Array,
-    bias: Array,
-    first: int,
-    last: int,
-    z: Array,
-) -> None:
+def _write_tile(bounds: Array, x: Entries, linear: Weights, first: int, last: int, z: Array) -> None:
     """Write the pre-activations of the units first … last − 1 into z (B, tile)."""
+    weight, bias = linear
+    columns, entries, level = x.columns, x.values, x.level
     tile, width = z.shape[1], last - first
     base = np.zeros(tile, weight.dtype)
     for i in range(len(weight)):

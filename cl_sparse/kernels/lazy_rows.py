@@ -4,19 +4,35 @@ The state of a weight is (w, v), with its momentum v; a step without gradient mu
 (n, 4) holds the powers of that matrix, row by row flattened.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit, prange
 
-from cl_sparse.kernels.winners import Array, use_torch_threads
+from cl_sparse.kernels.arrays import Array
+from cl_sparse.kernels.winners import use_torch_threads
 
-__all__ = ["add_entries", "advance", "step_rows", "use_torch_threads"]
+__all__ = ["State", "add_entries", "advance", "step_rows", "use_torch_threads"]
 
 _INPUTS = 16  # inputs per block of a step: one cache line of a gradient row
 
 
+class State(NamedTuple):
+    """What a step changes.
+
+    Attributes:
+        weight: (inputs, units).
+        momentum: (inputs, units), or (inputs, 0) for none.
+    """
+
+    weight: Array
+    momentum: Array
+
+
 @njit(cache=True, parallel=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def advance(wanted: Array, clock: Array, now: int, powers: Array, weight: Array, momentum: Array) -> None:
+def advance(wanted: Array, clock: Array, now: int, powers: Array, state: State) -> None:
     """Bring the rows ``wanted`` (any number of times each; -1 is skipped) of the weight to time ``now``."""
+    weight, momentum = state
     due = np.empty(min(wanted.size, clock.size), np.int64)
     steps = np.empty(due.size, np.int64)
     count = 0
@@ -31,10 +47,9 @@ def advance(wanted: Array, clock: Array, now: int, powers: Array, weight: Array,
 
 
 @njit(cache=True, parallel=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def step_rows(
-    clock: Array, now: int, powers: Array, weight: Array, momentum: Array, units: Array, grads: Array, kick: Array
-) -> None:
+def step_rows(clock: Array, now: int, powers: Array, state: State, units: Array, grads: Array, kick: Array) -> None:
     """Bring all rows to time ``now`` and take the step from there, with the gradient ``grads`` (u, inputs) of units."""
+    weight, momentum = state
     n_in = weight.shape[0]
     kick_w, kick_v = weight.dtype.type(kick[0]), weight.dtype.type(kick[1])
     for block in prange((n_in + _INPUTS - 1) // _INPUTS):
@@ -52,8 +67,9 @@ def step_rows(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def add_entries(units: Array, inputs: Array, grads: Array, weight: Array, momentum: Array, kick: Array) -> None:
+def add_entries(units: Array, inputs: Array, grads: Array, state: State, kick: Array) -> None:
     """Add kick·gradient to the states of single weights; a weight may be there several times."""
+    weight, momentum = state
     kick_w, kick_v = weight.dtype.type(kick[0]), weight.dtype.type(kick[1])
     for e in range(grads.size):
         weight[inputs[e], units[e]] += kick_w * grads[e]

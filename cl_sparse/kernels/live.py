@@ -1,12 +1,12 @@
 """The loops over live synapses, compiled by Numba. Arrays are NumPy views of CPU tensors, float32 or float64.
 
-A sparse matrix is walked by its *major* axis: ``pointers`` (majors + 1,) delimit the synapses of each major, ``minors``
-(nnz,) name the other end of each, ``values`` (nnz,) its weight. In a layer stored by rows the majors are its units, in
-one stored by columns its inputs; every loop serves both.
+A sparse matrix is walked by its *major* axis: ``pointers`` delimit the synapses of each major, ``minors`` name the
+other end of each. In a layer stored by rows the majors are its units, in one stored by columns its inputs; every loop
+serves both.
 
 The dense loops work on transposed activities, (axis, B), and do one vector operation along the batch per synapse. The
-active loops take, for each sample, the majors that are on (``on`` (B, m), -1 for an empty entry) with their ``coefs``,
-and touch the live synapses of those only.
+active loops take, for each sample, the majors that are on with their coefficients, and touch the live synapses of those
+only.
 
 No two threads write one number and every sum keeps the order of a single thread, so results do not depend on how many
 threads there are. Importing this module costs a second, the first call of a loop on a machine a few more.
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-Array = np.ndarray[Any, Any]
+from cl_sparse.kernels.arrays import Active, Array, Matrix
 
 # Sums may be reordered for vector units; NaN and infinity keep their meaning.
 FAST = {"contract", "reassoc", "nsz"}
@@ -34,7 +34,7 @@ def share_of(pointers: Array, part: int, parts: int) -> tuple[Any, Any]:
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def add_rows(ends: Array, weights: Array, dense: Array, out: Array) -> None:
+def gather_major(ends: Array, weights: Array, dense: Array, out: Array) -> None:
     """Add the sum of weight · dense[end] over the synapses of one major to out (B,)."""
     p = 0
     while p + 4 <= ends.size:
@@ -51,24 +51,24 @@ def add_rows(ends: Array, weights: Array, dense: Array, out: Array) -> None:
 
 
 @njit(nogil=True, cache=True, parallel=True)
-def gather(parts: int, pointers: Array, minors: Array, values: Array, dense: Array, out: Array) -> None:
+def gather(parts: int, matrix: Matrix, dense: Array, out: Array) -> None:
     """out[major] += sum of value · dense[minor]; dense (minors, B), out (majors, B)."""
+    pointers, minors, values = matrix
     for part in prange(parts):
         first, last = share_of(pointers, part, parts)
         for major in range(first, last):
             lo, hi = pointers[major], pointers[major + 1]
-            add_rows(minors[lo:hi], values[lo:hi], dense, out[major])
+            gather_major(minors[lo:hi], values[lo:hi], dense, out[major])
 
 
 @njit(nogil=True, cache=True, parallel=True)
-def gather_by_sample(
-    parts: int, pointers: Array, minors: Array, values: Array, bias: Array, dense: Array, out: Array
-) -> None:
+def gather_by_sample(parts: int, matrix: Matrix, bias: Array, dense: Array, out: Array) -> None:
     """out[b, major] = bias[major] + sum of value · dense[minor, b]; dense (minors, B), out (B, majors).
 
     A few majors at a time, so that their transposition stays in the cache.
     """
     batch = dense.shape[1]
+    pointers, minors, values = matrix
     for part in prange(parts):
         first, last = share_of(pointers, part, parts)
         block = np.empty((16, batch), dense.dtype)
@@ -77,7 +77,7 @@ def gather_by_sample(
             for m in range(size):
                 lo, hi = pointers[start + m], pointers[start + m + 1]
                 block[m, :] = bias[start + m]
-                add_rows(minors[lo:hi], values[lo:hi], dense, block[m])
+                gather_major(minors[lo:hi], values[lo:hi], dense, block[m])
             for b in range(batch):
                 for m in range(size):
                     out[b, start + m] = block[m, b]
@@ -94,9 +94,10 @@ def _spread(lo: int, hi: int, pointers: Array, minors: Array, values: Array, den
 
 
 @njit(nogil=True, cache=True, parallel=True)
-def spread(parts: int, pointers: Array, minors: Array, values: Array, dense: Array, out: Array) -> None:
+def spread(parts: int, matrix: Matrix, dense: Array, out: Array) -> None:
     """out[minor] += value · dense[major]; dense (majors, B), out (minors, B). Each thread takes a part of the batch."""
     batch = dense.shape[1]
+    pointers, minors, values = matrix
     for part in prange(parts):
         _spread(batch * part // parts, batch * (part + 1) // parts, pointers, minors, values, dense, out)
 
@@ -157,8 +158,10 @@ def scatter_sample(on: Array, coefs: Array, pointers: Array, minors: Array, valu
 
 
 @njit(nogil=True, cache=True, parallel=True)
-def scatter(on: Array, coefs: Array, pointers: Array, minors: Array, values: Array, out: Array) -> None:
+def scatter(active: Active, matrix: Matrix, out: Array) -> None:
     """out[b, minor] += coef · value over the majors that are on; out (B, minors)."""
+    on, coefs = active
+    pointers, minors, values = matrix
     for b in prange(out.shape[0]):
         scatter_sample(on[b], coefs[b], pointers, minors, values, out[b])
 
@@ -194,24 +197,18 @@ def _outer_of_major(coef: float, ends: Array, weights: Array, others: Array, gra
 
 @njit(nogil=True, cache=True, parallel=True)
 def outer(
-    parts: int,
-    on: Array,
-    coefs: Array,
-    others: tuple[Array, Array, Array],
-    pointers: Array,
-    minors: Array,
-    values: Array,
-    grad: Array,
-    grad_coefs: Array,
+    parts: int, active: Active, dense: Array, others: Active, matrix: Matrix, grad: Array, grad_coefs: Array
 ) -> None:
     """Both gradients of the active synapses in one walk.
 
     grad[synapse] += coef[major] · other[minor]; grad_coefs[b, a] = sum of other[minor] · value over the synapses of the
-    major that entry (b, a) names. ``others`` holds the minors' side: a dense (B, minors) array with two arrays of which
-    the first is (B, 0), or, with a dense array of shape (0, minors), the minors that are on (B, m) and their values.
+    major that entry (b, a) names. The minors' side is ``dense`` (B, minors); or, if that is of shape (0, minors), those
+    of them that are on, ``others``.
     """
+    on, coefs = active
+    pointers, minors, values = matrix
     bounds = _shares_of_work(parts, on, pointers)
-    dense, other_on, other_values = others
+    other_on, other_values = others
     listed = dense.shape[0] == 0
     for part in prange(parts):
         first, last = bounds[part], bounds[part + 1]

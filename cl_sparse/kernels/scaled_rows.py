@@ -7,19 +7,38 @@ weight decay (then w' = w − s·c·v and v' = μ·v) or if s is 0 or 1. ``power
 s = 1, then at s = 0.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit, prange
 
-from cl_sparse.kernels.winners import Array, use_torch_threads
+from cl_sparse.kernels.arrays import Array
+from cl_sparse.kernels.winners import use_torch_threads
 
-__all__ = ["add_entries", "advance", "step_rows", "use_torch_threads"]
+__all__ = ["ScaledState", "add_entries", "advance", "step_rows", "use_torch_threads"]
+
+
+class ScaledState(NamedTuple):
+    """What a step changes, and how much of the change comes through.
+
+    Attributes:
+        weight: (inputs, units).
+        momentum: (inputs, units), or (inputs, 0) for none.
+        scale: (inputs, units).
+    """
+
+    weight: Array
+    momentum: Array
+    scale: Array
+
 
 _INPUTS = 16  # inputs per block of a step: one cache line of a gradient row
 
 
 @njit(cache=True, parallel=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def advance(wanted: Array, clock: Array, now: int, powers: Array, weight: Array, momentum: Array, scale: Array) -> None:
+def advance(wanted: Array, clock: Array, now: int, powers: Array, state: ScaledState) -> None:
     """Bring the rows ``wanted`` (any number of times each; -1 is skipped) of the weight to time ``now``."""
+    weight, momentum, scale = state
     due = np.empty(min(wanted.size, clock.size), np.int64)
     steps = np.empty(due.size, np.int64)
     count = 0
@@ -35,17 +54,10 @@ def advance(wanted: Array, clock: Array, now: int, powers: Array, weight: Array,
 
 @njit(cache=True, parallel=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def step_rows(
-    clock: Array,
-    now: int,
-    powers: Array,
-    weight: Array,
-    momentum: Array,
-    scale: Array,
-    units: Array,
-    grads: Array,
-    kick: Array,
+    clock: Array, now: int, powers: Array, state: ScaledState, units: Array, grads: Array, kick: Array
 ) -> None:
     """Bring all rows to time ``now`` and take the step from there, with the gradient ``grads`` (u, inputs) of units."""
+    weight, momentum, scale = state
     n_in = weight.shape[0]
     kick_w, kick_v = weight.dtype.type(kick[0]), weight.dtype.type(kick[1])
     for block in prange((n_in + _INPUTS - 1) // _INPUTS):
@@ -61,10 +73,9 @@ def step_rows(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def add_entries(
-    units: Array, inputs: Array, grads: Array, weight: Array, momentum: Array, scale: Array, kick: Array
-) -> None:
+def add_entries(units: Array, inputs: Array, grads: Array, state: ScaledState, kick: Array) -> None:
     """Add what the gradients do to the states of single weights; a weight may be there several times."""
+    weight, momentum, scale = state
     kind = weight.dtype.type
     kick_w, moving_v, staying_v = kind(kick[0]), kind(kick[1]), kind(kick[3])
     for e in range(grads.size):

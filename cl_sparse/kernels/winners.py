@@ -6,16 +6,14 @@ no other does, in an order that does not depend on how many threads there are: r
 Importing this module costs a second and the first call of a kernel on a machine a few more; only compact layers do.
 """
 
-from typing import Any
-
 import numpy as np
 from numba import njit, prange
 
+from cl_sparse.kernels.arrays import Active, Array, Weights
 from cl_sparse.kernels.threads import use_torch_threads
 from cl_sparse.kernels.vector_tile import TILE_BYTES, add_rows
 
 __all__ = [
-    "Array",
     "add_up",
     "entries",
     "group",
@@ -26,12 +24,12 @@ __all__ = [
     "use_torch_threads",
 ]
 
-Array = np.ndarray[Any, Any]
-
 
 @njit(cache=True, parallel=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def product(indices: Array, inputs: Array, weight: Array, bias: Array, out: Array) -> None:
-    """out (B, n) = bias + x·weight for an x of which the inputs (B, m) at the indices (-1: none) are on."""
+def product(active: Active, linear: Weights, out: Array) -> None:
+    """out (B, n) = bias + x·weight for an x of which the active inputs are on."""
+    indices, inputs = active
+    weight, bias = linear
     for s in prange(len(out)):
         product_row(indices[s], inputs[s], weight, bias, out, s)
 
@@ -57,13 +55,13 @@ def product_row(indices: Array, inputs: Array, weight: Array, bias: Array, out: 
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def entries(
-    in_indices: Array, in_values: Array, out_indices: Array, out_grads: Array, rows: Array, columns: Array, grads: Array
-) -> int:
+def entries(inputs: Active, units: Active, rows: Array, columns: Array, grads: Array) -> int:
     """Write the weight gradient between inputs and units that are on, entry by entry; return how many there are.
 
     Entry (rows[e], columns[e]) is a pair (unit, input) of one sample; pairs of several samples are to be added up.
     """
+    in_indices, in_values = inputs
+    out_indices, out_grads = units
     count = 0
     for s in range(in_indices.shape[0]):
         for o in range(out_indices.shape[1]):
@@ -80,8 +78,9 @@ def entries(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def input_gradient(in_indices: Array, out_indices: Array, out_grads: Array, weight: Array, in_grads: Array) -> None:
+def input_gradient(in_indices: Array, units: Active, weight: Array, in_grads: Array) -> None:
     """in_grads (B, m) = gradient of the inputs that are on, from that of the units that are on."""
+    out_indices, out_grads = units
     for s in range(in_indices.shape[0]):
         for i in range(in_indices.shape[1]):
             total = in_grads.dtype.type(0)

@@ -2,9 +2,11 @@
 
 from cl_sparse.layers.active_linear import ActiveLinear
 from cl_sparse.layers.boosting import update_boost_strength
+from cl_sparse.layers.compact import CompactDropout, CompactKWinners
 from cl_sparse.layers.functional import kwinners, kwinners2d
 from cl_sparse.layers.k_winners import KWinners, KWinnersBase
 from cl_sparse.layers.k_winners2d import KWinners2d
+from cl_sparse.layers.pre_activations import PreActivations
 from cl_sparse.layers.sparse_linear import SparseLinear
 from cl_sparse.layers.sparse_weights import (
     SparseWeights,
@@ -13,7 +15,8 @@ from cl_sparse.layers.sparse_weights import (
     normalize_sparse_weights,
     rezero_weights,
 )
-from cl_sparse.layers.winner_linear import CompactDropout, CompactKWinners, PreActivations, WinnerLinear
+from cl_sparse.layers.sparse_winners import SparseWinnerLinear
+from cl_sparse.layers.winner_linear import WinnerLinear
 from cl_sparse.layers.winners import Winners
 
 __all__ = [
@@ -28,6 +31,7 @@ __all__ = [
     "SparseWeights",
     "SparseWeights2d",
     "SparseWeightsBase",
+    "SparseWinnerLinear",
     "WinnerLinear",
     "Winners",
     "kwinners",

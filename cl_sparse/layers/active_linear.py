@@ -1,16 +1,14 @@
 """A linear layer whose cost follows the inputs that are on, and the optimizer's way to keep its idle rows waiting."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, Self, cast
+from typing import Any, Protocol, Self, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cl_sparse.kernels.arrays import Active, Array, Weights, array
 from cl_sparse.layers.winners import Winners
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 # A sparse gradient with more entries than this share of the weights costs more than a dense one (measured).
 _MOST_ENTRIES = 0.5
@@ -19,7 +17,7 @@ _MOST_ENTRIES = 0.5
 class LazyRows(Protocol):
     """What an optimizer that puts off the updates of idle inputs attaches to a weight."""
 
-    def catch_up(self, inputs: "NDArray[np.int64] | None" = None) -> None:
+    def catch_up(self, inputs: Array | None = None) -> None:
         """Bring the weights of ``inputs`` (-1 is skipped), or of all of them, up to date."""
 
 
@@ -72,7 +70,7 @@ class ActiveLinear(nn.Linear):
         apply: Callable[..., Tensor] = _ActiveProduct.apply
         return apply(x.values, weight, self.bias, x.indices)
 
-    def current_weight(self, inputs: Tensor | None = None) -> InputMajorWeight:
+    def current_weight(self, inputs: Tensor | None = None) -> nn.Parameter:
         """Return the weight, brought up to date for ``inputs`` (long, -1 is skipped) or for all."""
         weight = self.stored_weight()
         lazy_rows: LazyRows | None = getattr(weight, "lazy_rows", None)
@@ -80,9 +78,13 @@ class ActiveLinear(nn.Linear):
             lazy_rows.catch_up(None if inputs is None else array(inputs).reshape(-1))
         return weight
 
-    def stored_weight(self) -> InputMajorWeight:
-        """Return the weight as it is; the rows that the last forward pass read are up to date."""
-        return cast(InputMajorWeight, self._parameters["weight"])
+    def stored_weight(self) -> nn.Parameter:
+        """Return the weight as it is; the rows that the last forward pass read are up to date.
+
+        It is an :class:`InputMajorWeight`, unless a parameter has been put in its place (``layer.weight = …``,
+        ``load_state_dict(assign=True)``): that gets dense gradients, and is copied at each use if inputs are not first.
+        """
+        return cast(nn.Parameter, self._parameters["weight"])
 
     def _compiles(self, values: Tensor, n: int) -> bool:
         """Whether the compiled loops, which check nothing, can work on (B, …) values of ``n`` inputs."""
@@ -125,10 +127,10 @@ class _ActiveProduct(torch.autograd.Function):
     """(values (B, m), weight (n, inputs), bias (n,)) → (B, n), for inputs given as winners."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, weight: InputMajorWeight, bias: Tensor | None, indices: Tensor) -> Tensor:
+    def forward(ctx: Any, values: Tensor, weight: Tensor, bias: Tensor | None, indices: Tensor) -> Tensor:
         ctx.save_for_backward(values, weight, indices)
-        ctx.lazy = weight.lazy_rows is not None
-        return winners_product(values, weight, bias, indices)
+        ctx.sparse = gives_sparse(weight)
+        return active_product(values, weight, bias, indices)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -137,20 +139,19 @@ class _ActiveProduct(torch.autograd.Function):
         units = torch.arange(grad.shape[1]).expand_as(grad).contiguous()
         return (
             grad_of_inputs(indices, units, grad, weight) if ctx.needs_input_grad[0] else None,
-            grad_of_weight(indices, values, units, grad, weight, ctx.lazy) if ctx.needs_input_grad[1] else None,
+            grad_of_weight(indices, values, units, grad, weight, ctx.sparse) if ctx.needs_input_grad[1] else None,
             grad.sum(0) if ctx.needs_input_grad[2] else None,
             None,
         )
 
 
-def winners_product(values: Tensor, weight: Tensor, bias: Tensor | None, indices: Tensor) -> Tensor:
+def active_product(values: Tensor, weight: Tensor, bias: Tensor | None, indices: Tensor) -> Tensor:
     """Return the dense outputs (B, n) for winners as inputs."""
     from cl_sparse.kernels import winners as kernels
 
     kernels.use_torch_threads()
     out = values.new_empty(len(indices), weight.shape[0])
-    by_input = rows(weight)
-    kernels.product(array(indices), array(values), by_input, bias_array(bias, by_input), array(out))
+    kernels.product(Active(array(indices), array(values)), linear_arrays(weight, bias), array(out))
     return out
 
 
@@ -160,7 +161,8 @@ def grad_of_inputs(in_indices: Tensor, out_indices: Tensor, out_grads: Tensor, w
 
     grads = out_grads.new_empty(in_indices.shape)
     kernels.use_torch_threads()
-    kernels.input_gradient(array(in_indices), array(out_indices), array(out_grads), rows(weight), array(grads))
+    units = Active(array(out_indices), array(out_grads))
+    kernels.input_gradient(array(in_indices), units, rows(weight), array(grads))
     return grads
 
 
@@ -175,23 +177,28 @@ def grad_of_weight(
         outputs = Winners(out_indices, out_grads, weight.shape[0]).dense()
         return (Winners(in_indices, in_values, weight.shape[1]).dense().t() @ outputs).t()
     places, grads = torch.empty(2, most, dtype=torch.long), in_values.new_empty(most)
-    units, inputs = array(places)
-    count = kernels.entries(
-        array(in_indices), array(in_values), array(out_indices), array(out_grads), units, inputs, array(grads)
-    )
+    inputs, units = Active(array(in_indices), array(in_values)), Active(array(out_indices), array(out_grads))
+    rows_at, columns_at = array(places)
+    count = kernels.entries(inputs, units, rows_at, columns_at, array(grads))
     return torch.sparse_coo_tensor(places[:, :count], grads[:count], weight.shape, check_invariants=False)
 
 
-def array(tensor: Tensor) -> "NDArray[Any]":
-    """Return a NumPy view of a CPU tensor."""
-    return tensor.detach().numpy()
-
-
-def rows(weight: Tensor) -> "NDArray[Any]":
+def rows(weight: Tensor) -> Array:
     """Return the weight (units, inputs) as a contiguous NumPy array (inputs, units), a view of an input-major one."""
     return np.ascontiguousarray(weight.detach().t().numpy())
 
 
-def bias_array(bias: Tensor | None, weight: "NDArray[Any]") -> "NDArray[Any]":
-    """Return the bias of weights (inputs, units), or zeros."""
-    return np.zeros(weight.shape[1], weight.dtype) if bias is None else array(bias)
+def linear_arrays(weight: Tensor, bias: Tensor | None) -> Weights:
+    """Return weight (units, inputs) and bias, or zeros, as the loops take them."""
+    by_input = rows(weight)
+    return Weights(by_input, np.zeros(by_input.shape[1], by_input.dtype) if bias is None else array(bias))
+
+
+def active(winners: Winners) -> Active:
+    """Return winners as the loops take them."""
+    return Active(array(winners.indices), array(winners.values))
+
+
+def gives_sparse(weight: Tensor) -> bool:
+    """Whether an optimizer takes sparse gradients of the weight; of a parameter put in its place nobody does."""
+    return getattr(weight, "lazy_rows", None) is not None

@@ -20,6 +20,7 @@ def kwinners(
     break_ties: bool = False,
     relu: bool = False,
     inplace: bool = False,
+    excluded: Tensor | None = None,
 ) -> Tensor:
     """Keep the k units of each sample with the largest boosted value; the other outputs are 0.
 
@@ -32,11 +33,13 @@ def kwinners(
             value win, so that ties give more than k.
         relu: drop winners that are not positive.
         inplace: may overwrite ``x``.
+        excluded: bool (n,) or (B, n), units that cannot win and get no gradient. If fewer than k others are left, fewer
+            win.
 
     Returns:
         (B, n) tensor of the type of ``x``.
     """
-    return take_winners(x, boosted(x, duty_cycles, boost_strength), k, break_ties, relu, inplace)[0]
+    return keep_winners(x, boosted(x, duty_cycles, boost_strength), k, break_ties, relu, inplace, excluded)[0]
 
 
 def kwinners2d(
@@ -66,8 +69,8 @@ def kwinners2d(
     """
     ranking = boosted(x, duty_cycles, boost_strength)
     if local:
-        return take_winners(x, ranking, k, break_ties, relu, inplace)[0]
-    return take_winners(x.flatten(1), ranking.flatten(1), k, break_ties, relu, inplace)[0].view(x.shape)
+        return keep_winners(x, ranking, k, break_ties, relu, inplace)[0]
+    return keep_winners(x.flatten(1), ranking.flatten(1), k, break_ties, relu, inplace)[0].view(x.shape)
 
 
 def boosted(x: Tensor, duty_cycles: Tensor, boost_strength: float | Tensor) -> Tensor:
@@ -80,8 +83,14 @@ def boosted(x: Tensor, duty_cycles: Tensor, boost_strength: float | Tensor) -> T
         return x * torch.exp(-boost_strength * duty_cycles)
 
 
-def take_winners(
-    x: Tensor, ranking: Tensor, k: int, break_ties: bool = False, relu: bool = False, inplace: bool = False
+def keep_winners(
+    x: Tensor,
+    ranking: Tensor,
+    k: int,
+    break_ties: bool = False,
+    relu: bool = False,
+    inplace: bool = False,
+    excluded: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Keep the entries of ``x`` that rank highest along dimension 1.
 
@@ -92,11 +101,16 @@ def take_winners(
         break_ties: as in :func:`kwinners`.
         relu: as in :func:`kwinners`.
         inplace: as in :func:`kwinners`.
+        excluded: bool, broadcast to ``x``: what cannot win.
 
     Returns:
         The (B, n, ...) values with losers set to 0, and the indices (B, k, ...) of the winners along dimension 1, or
         None if they were not needed.
     """
+    if excluded is not None:
+        # They rank last; if they are needed to fill up, they are 0.
+        x = x.masked_fill_(excluded, 0) if inplace else x.masked_fill(excluded, 0)
+        ranking = ranking.masked_fill(excluded, -torch.inf)
     if k >= x.shape[1]:
         if not relu:
             return x, None

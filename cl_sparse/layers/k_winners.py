@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from cl_sparse.layers.functional import boosted, take_winners
+from cl_sparse.layers.functional import boosted, keep_winners
 
 
 class KWinnersBase(nn.Module):
@@ -152,7 +152,8 @@ class KWinners(KWinnersBase):
         boost_strength: strength of boosting at the start; 0 is plain top-k.
         boost_strength_factor: factor on the boost strength at each :meth:`update_boost_strength`.
         duty_cycle_period: number of recent samples that the duty cycle averages over.
-        break_ties: True for exactly k winners, False to let all units that tie with the k-th win too.
+        break_ties: True for exactly k winners (of units that tie, the ones that ``torch.topk`` takes), False to let all
+            units that tie with the k-th win too.
         relu: drop winners that are not positive.
         inplace: may overwrite the input.
 
@@ -178,8 +179,13 @@ class KWinners(KWinnersBase):
         self.resize(n)
         self.register_buffer("duty_cycle", torch.zeros(n))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, excluded: Tensor | None = None) -> Tensor:
         """Keep the winners of each sample; in training, update the duty cycle as well.
+
+        Args:
+            x: (B, n).
+            excluded: bool (n,) or (B, n), units that cannot win, as a gate may want; they get no gradient, and if fewer
+                than k others are left, fewer win.
 
         Raises:
             ValueError: ``x`` is not of shape (B, n).
@@ -188,7 +194,7 @@ class KWinners(KWinnersBase):
             raise ValueError(f"KWinners: the input must be of shape (B, {self.n}), not {tuple(x.shape)}")
         k = self.k_now
         ranking = boosted(x, self.duty_cycle, self.boost_strength)
-        out, winners = take_winners(x, ranking, k, self.break_ties, self.relu, self.inplace)
+        out, winners = keep_winners(x, ranking, k, self.break_ties, self.relu, self.inplace, excluded)
         if self.counts_now:
             if winners is None:
                 self.update_duty_cycle(out)

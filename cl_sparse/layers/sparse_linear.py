@@ -7,7 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from cl_sparse.layers.sparse_product import Layout, sparse_product, winners_product
+from cl_sparse.layers.layout import Layout
+from cl_sparse.layers.sparse_product import sparse_product, winners_product
 from cl_sparse.layers.sparse_state import BY_INPUTS, BY_UNITS, places, sparse_state
 from cl_sparse.layers.sparse_weights import SparseWeights
 from cl_sparse.layers.winners import Winners

@@ -5,12 +5,15 @@ import torch
 from torch import Tensor
 
 from cl_sparse.kernels import live as kernels
-from cl_sparse.kernels.live import Array
+from cl_sparse.kernels.arrays import Active, Array, Found, Matrix, array
 from cl_sparse.kernels.threads import use_torch_threads
-from cl_sparse.layers.sparse_product import FEW_ON, Layout
+from cl_sparse.layers.layout import Layout
 
 On = tuple[Tensor, Tensor]
 
+# Up to this share of non-zeros the loops over what is on are faster than those along the batch. Measured with
+# `python -m perf loops`, batch 128, float32.
+FEW_ON = 0.1
 # From this many products (samples × units) on, dense inputs are multiplied unit by unit and only candidates are kept;
 # below, the products fit the cache and selecting afterwards is faster (measured).
 STREAM_FROM = 1 << 20
@@ -24,7 +27,7 @@ def nonzeros(x: Tensor, method: str = "auto") -> On | None:
     """
     if method == "dense":
         return None
-    dense = array(x)
+    dense = array(x.contiguous())
     counts = np.zeros(dense.shape[0], np.int64)
     use_torch_threads()
     kernels.count_nonzero(dense, counts)
@@ -40,7 +43,7 @@ def scatter(layout: Layout, values: Tensor, on: Tensor, coefs: Tensor) -> Tensor
     """Return (B, minors): the values of the active majors' synapses, times the coefficients, summed at their ends."""
     out = values.new_zeros(on.shape[0], layout.shape[1])
     use_torch_threads()
-    kernels.scatter(array(on), array(coefs), *arrays(layout), array(values), out.numpy())
+    kernels.scatter(active(on, coefs), matrix(layout, values), out.numpy())
     return out
 
 
@@ -48,14 +51,15 @@ def along_batch(layout: Layout, values: Tensor, x: Tensor, to_majors: bool) -> T
     """Return W·x (majors, B) for x (minors, B), or Wᵀ·x (minors, B) for x (majors, B), whatever is zero."""
     out = values.new_zeros(layout.shape[0 if to_majors else 1], x.shape[1])
     loop = kernels.gather if to_majors else kernels.spread
-    loop(use_torch_threads(), *arrays(layout), array(values), array(x), out.numpy())
+    loop(use_torch_threads(), matrix(layout, values), array(x.contiguous()), out.numpy())
     return out
 
 
 def sampled(layout: Layout, majors: Tensor, minors: Tensor) -> Tensor:
     """Return (nnz,) the products of majors (majors, B) and minors (minors, B) at the live places."""
+    ends = array(majors.contiguous()), array(minors.contiguous())
     out = majors.new_empty(layout.wiring.minors.shape)
-    kernels.sample(use_torch_threads(), *arrays(layout), array(majors), array(minors), out.numpy())
+    kernels.sample(use_torch_threads(), *arrays(layout), *ends, out.numpy())
     return out
 
 
@@ -73,19 +77,36 @@ def outer(
     """
     ids, coefs = on
     nothing = ids.new_empty(len(ids), 0), coefs.new_empty(len(ids), 0)
-    dense = coefs.new_empty(0, layout.shape[1]) if minors is None else minors
-    other_ids, other_coefs = minors_on or nothing
-    others = (array(dense), array(other_ids), array(other_coefs))
-    of_values, of_coefs = torch.zeros_like(values), torch.zeros_like(coefs)
-    parts = use_torch_threads()
-    kernels.outer(
-        parts, array(ids), array(coefs), others, *arrays(layout), array(values), of_values.numpy(), of_coefs.numpy()
-    )
+    dense = coefs.new_empty(0, layout.shape[1]) if minors is None else minors.contiguous()
+    others = active(*(minors_on or nothing))
+    of_values, of_coefs = torch.zeros_like(values), torch.zeros_like(coefs, memory_format=torch.contiguous_format)
+    parts, synapses = use_torch_threads(), matrix(layout, values)
+    kernels.outer(parts, active(ids, coefs), array(dense), others, synapses, of_values.numpy(), of_coefs.numpy())
     return of_values, of_coefs
 
 
-def streamed(layout: Layout, values: Tensor, bias: Tensor, x: Tensor, ids: Tensor | None, factor: Tensor, k: int) -> On:
-    """Return the winners (B, k) of bias + x·Wᵀ, ranked by value · factor, and their values (B, k).
+def added_up(ids: Tensor, coefs: Tensor, n: int) -> Tensor:
+    """Return (n,) the sum of the coefficients (B, m) of each of n units; ids (B, m), -1 is skipped."""
+    from cl_sparse.kernels import winners
+
+    out = coefs.new_empty(n)
+    winners.add_up(array(ids.contiguous()), array(coefs.contiguous()), out.numpy())
+    return out
+
+
+def streamed(
+    layout: Layout,
+    values: Tensor,
+    bias: Tensor,
+    x: Tensor,
+    ids: Tensor | None,
+    factor: Tensor,
+    k: int,
+    break_ties: bool,
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Find the winners (B, k) of bias + x·Wᵀ, ranked by value · factor.
+
+    None if something is not finite, or if there are ties that are not to be broken.
 
     Args:
         layout: by inputs if the inputs are listed, else by units.
@@ -95,22 +116,28 @@ def streamed(layout: Layout, values: Tensor, bias: Tensor, x: Tensor, ids: Tenso
         ids: the listed inputs (B, m), -1 for an empty entry; None if x is dense.
         factor: (units,).
         k: number of winners.
-    """
-    from cl_sparse.kernels import live_winners as select
+        break_ties: whether exactly k win, the ones of lowest index among those that tie.
 
-    on, winning = torch.empty(len(x), k, dtype=torch.long), x.new_empty(len(x), k)
-    if k and len(x):
-        parts = use_torch_threads()
-        found = array(bias), array(factor), on.numpy(), winning.numpy()
-        if ids is None and len(x) * len(bias) <= STREAM_FROM:
-            y = x.new_empty(len(x), len(bias)).numpy()
-            kernels.gather_by_sample(parts, *arrays(layout), array(values), array(bias), array(x.t()), y)
-            select.winners_of_dense(parts, y, *found[1:])
-        elif ids is None:
-            select.winners_by_units(parts, array(x.t()), *arrays(layout), array(values), *found)
-        else:
-            select.winners_by_inputs(parts, array(ids), array(x), *arrays(layout), array(values), *found)
-    return on, winning
+    Returns:
+        Winners, their values (B, k), and the share of the samples (units,) that each unit is a positive winner of.
+    """
+    from cl_sparse.kernels import live_winners as search
+    from cl_sparse.kernels.selection import CLEAR, NOT_FINITE
+
+    best = torch.empty(len(x), k, dtype=torch.long), x.new_empty(len(x), k), torch.zeros_like(factor)
+    if not k or not len(x):
+        return best
+    found, synapses, parts = Found(*map(array, best)), matrix(layout, values), use_torch_threads()
+    offset, scale = array(bias), array(factor)
+    if ids is not None:
+        state = search.winners_by_inputs(parts, active(ids, x), synapses, offset, scale, found)
+    elif len(x) * len(bias) <= STREAM_FROM:
+        y = x.new_empty(len(x), len(bias)).numpy()
+        kernels.gather_by_sample(parts, synapses, offset, array(x.t().contiguous()), y)
+        state = search.winners_of_dense(parts, y, scale, found)
+    else:
+        state = search.winners_by_units(parts, array(x.t().contiguous()), synapses, offset, scale, found)
+    return best if state == CLEAR or (break_ties and state != NOT_FINITE) else None
 
 
 def gradients_by_units(
@@ -157,6 +184,11 @@ def arrays(layout: Layout) -> tuple[Array, Array]:
     return layout.wiring.pointers.numpy(), minors.view(np.uint32 if minors.itemsize == 4 else np.uint64)
 
 
-def array(x: Tensor) -> Array:
-    """Return a NumPy view of a tensor, of a copy if it is not contiguous."""
-    return x.detach().contiguous().numpy()
+def matrix(layout: Layout, values: Tensor) -> Matrix:
+    """Return the live synapses as the loops take them."""
+    return Matrix(*arrays(layout), array(values))
+
+
+def active(ids: Tensor, values: Tensor) -> Active:
+    """Return what is listed as the loops take it."""
+    return Active(array(ids.contiguous()), array(values.contiguous()))

@@ -5,9 +5,7 @@ from typing import Literal
 
 from torch import nn
 
-from cl_sparse.layers.sparse_linear import SparseLinear
-from cl_sparse.layers.sparse_winners import StreamedKWinners, StreamedSparseLinear
-from cl_sparse.layers.winner_linear import CompactDropout
+from cl_sparse.layers import CompactDropout, CompactKWinners, SparseLinear, SparseWinnerLinear
 from cl_sparse.models.blocks import Sparsity
 from cl_sparse.models.heads import Head
 
@@ -35,10 +33,10 @@ def sparse_block(
             yield f"drop{number}", nn.Dropout(dropout)
         return
     inputs: Literal["any", "winners"] = "any" if first else "winners"
-    yield f"fc{number}", StreamedSparseLinear(n_in, n_out, density=sparsity.weight_sparsity, inputs=inputs)
+    yield f"fc{number}", SparseWinnerLinear(n_in, n_out, density=sparsity.weight_sparsity, inputs=inputs)
     yield (
         f"act{number}",
-        StreamedKWinners(
+        CompactKWinners(
             n_out,
             percent_on=sparsity.percent_on,
             k_inference_factor=sparsity.k_inference_factor,

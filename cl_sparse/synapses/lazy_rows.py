@@ -8,14 +8,18 @@ to the result of a step, B = (−η or, with Nesterov, −η·(1 + μ); 1).
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cl_sparse.layers.active_linear import InputMajorWeight, array
+from cl_sparse.kernels.arrays import array
+from cl_sparse.layers.active_linear import InputMajorWeight
+
+if TYPE_CHECKING:
+    from cl_sparse.kernels.lazy_rows import State
 
 # Below this determinant the inverse of a step is too inaccurate to be used.
 _SMALLEST_DETERMINANT = 0.05
@@ -98,26 +102,28 @@ class WeightRows:
         from cl_sparse.kernels import lazy_rows as kernels
 
         kernels.use_torch_threads()
-        kernels.advance(wanted, self._clock, self._now, self._table(self._now), *self._state())
+        kernels.advance(wanted, self._clock, self._now, self._table(self._now), self._state())
 
     def _add_entries(self, units: NDArray[Any], inputs: NDArray[Any], grads: NDArray[Any], early: bool) -> None:
         from cl_sparse.kernels import lazy_rows as kernels
 
         kick = self._early_kick if early else self.rule.kick()
-        kernels.add_entries(units, inputs, grads, *self._state(), kick)
+        kernels.add_entries(units, inputs, grads, self._state(), kick)
 
     def _step_rows(self, units: NDArray[Any], grads: NDArray[Any]) -> None:
         from cl_sparse.kernels import lazy_rows as kernels
 
         kernels.use_torch_threads()
         table = self._table(self._now + 1)
-        kernels.step_rows(self._clock, self._now, table, *self._state(), units, grads, self.rule.kick())
+        kernels.step_rows(self._clock, self._now, table, self._state(), units, grads, self.rule.kick())
 
-    def _state(self) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _state(self) -> "State":
+        from cl_sparse.kernels.lazy_rows import State
+
         weight = array(self.weight.t())
         if self.momentum is None:
-            return weight, np.empty((len(weight), 0), weight.dtype)
-        return weight, array(self.momentum.t())
+            return State(weight, np.empty((len(weight), 0), weight.dtype))
+        return State(weight, array(self.momentum.t()))
 
     @cached_property
     def _steps_early(self) -> bool:

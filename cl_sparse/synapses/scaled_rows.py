@@ -1,14 +1,18 @@
 """Rows that wait, of a weight whose synapses each have a factor on their updates."""
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cl_sparse.layers.active_linear import InputMajorWeight, array
+from cl_sparse.kernels.arrays import array
+from cl_sparse.layers.active_linear import InputMajorWeight
 from cl_sparse.synapses.lazy_rows import StepRule, WeightRows
+
+if TYPE_CHECKING:
+    from cl_sparse.kernels.scaled_rows import ScaledState
 
 
 class ScaledRows(WeightRows):
@@ -40,26 +44,26 @@ class ScaledRows(WeightRows):
         from cl_sparse.kernels import scaled_rows as kernels
 
         kernels.use_torch_threads()
-        kernels.advance(wanted, self._clock, self._now, self._both_tables(self._now), *self._state(), self._factors)
+        kernels.advance(wanted, self._clock, self._now, self._both_tables(self._now), self._scaled_state())
 
     def _add_entries(self, units: NDArray[Any], inputs: NDArray[Any], grads: NDArray[Any], early: bool) -> None:
         from cl_sparse.kernels import scaled_rows as kernels
 
         moving, staying = (self._early_kick, self._early_kick_staying) if early else (self.rule.kick(), _STAYS)
         kick = np.concatenate([moving, staying])
-        kernels.add_entries(units, inputs, grads, *self._state(), self._factors, kick)
+        kernels.add_entries(units, inputs, grads, self._scaled_state(), kick)
 
     def _step_rows(self, units: NDArray[Any], grads: NDArray[Any]) -> None:
         from cl_sparse.kernels import scaled_rows as kernels
 
         kernels.use_torch_threads()
         table = self._both_tables(self._now + 1)
-        state = (*self._state(), self._factors)
-        kernels.step_rows(self._clock, self._now, table, *state, units, grads, self.rule.kick())
+        kernels.step_rows(self._clock, self._now, table, self._scaled_state(), units, grads, self.rule.kick())
 
-    @cached_property
-    def _factors(self) -> NDArray[Any]:
-        return array(self.scale.t())
+    def _scaled_state(self) -> "ScaledState":
+        from cl_sparse.kernels.scaled_rows import ScaledState
+
+        return ScaledState(*self._state(), array(self.scale.t()))
 
     @cached_property
     def _early_kick_staying(self) -> NDArray[Any]:

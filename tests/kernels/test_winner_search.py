@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cl_sparse.kernels.arrays import Active, Entries, Found, Weights
 from cl_sparse.kernels.background import compress, product, search_over_background
 from cl_sparse.kernels.winner_search import search, search_among_active
 
@@ -19,7 +20,7 @@ def check(find: Callable[..., bool], z: Array, factor: Array, k: int, tolerance:
     """Compare what ``find`` finds with the k largest z·factor of each row of z."""
     winners, kept = np.empty((len(z), k), np.int64), np.empty((len(z), k), z.dtype)
     rate = np.empty(z.shape[1], z.dtype)
-    enough = find(factor, winners, kept, rate)
+    enough = find(factor, Found(winners, kept, rate))
     ranking = z * factor
     best = -np.sort(-ranking, axis=1)
     gaps = best[:, k - 1 : k] - best[:, k : k + 1]
@@ -58,12 +59,18 @@ def test_search_over_a_background(dtype: type, batch: int, n: int, k: int, seed:
     weight, bias, factor = (rng.standard_normal(shape).astype(dtype) for shape in ((150, n), n, n))
     ends, columns, entries = np.empty(batch + 1, np.int64), np.empty(x.size, np.int64), np.empty(x.size, dtype)
     level = dtype(-0.4)
-    assert compress(x, level, ends, columns, entries)
-    given = parts, ends, columns, entries, level, weight, bias
+    compressed, linear = Entries(ends, columns, entries, level), Weights(weight, bias)
+    assert compress(x, compressed)
     tolerance = 100 * DTYPES[dtype]
-    check(lambda *found: search_over_background(*given, *found), x @ weight + bias, factor, min(k, n - 1), tolerance)
+    check(
+        lambda *found: search_over_background(parts, compressed, linear, *found),
+        x @ weight + bias,
+        factor,
+        min(k, n - 1),
+        tolerance,
+    )
     out = np.empty((batch, n), dtype)
-    product(*given[1:], out)
+    product(compressed, linear, out)
     np.testing.assert_allclose(out, x @ weight + bias, rtol=0, atol=tolerance)
 
 
@@ -77,14 +84,15 @@ def test_search_among_active_inputs(dtype: type, batch: int, n: int, k: int, see
     some = rng.random(indices.shape) < 0.5
     np.put_along_axis(x, indices, np.where(some, inputs, 0), axis=1)
     weight, bias, factor = (rng.standard_normal(shape).astype(dtype) for shape in ((50, n), n, n))
-    given = 2, np.where(some, indices, -1), inputs, weight, bias
+    given = 2, Active(np.where(some, indices, -1), inputs), Weights(weight, bias)
     z = x @ weight + bias
     check(lambda *found: search_among_active(*given, *found), z, factor, min(k, n - 1), 100 * DTYPES[dtype])
 
 
 def test_search_sees_what_is_not_a_number():
     x = np.ones((2, 70), np.float32) * np.arange(70, dtype=np.float32)
-    rest = np.ones(70, np.float32), np.empty((2, 3), np.int64), np.empty((2, 3), np.float32), np.empty(70, np.float32)
+    found = Found(np.empty((2, 3), np.int64), np.empty((2, 3), np.float32), np.empty(70, np.float32))
+    rest = np.ones(70, np.float32), found
     assert search(2, x, *rest)
     x[1, 2] = np.nan
     assert not search(2, x, *rest)
@@ -93,8 +101,8 @@ def test_search_sees_what_is_not_a_number():
 def test_entries_that_have_no_room_are_not_written():
     x = np.array([[0.0, 1.0, 2.0], [3.0, 0.0, 0.0]])
     ends, columns, entries = np.empty(3, np.int64), np.full(2, 7), np.full(2, 7.0)
-    assert not compress(x, 0.0, ends, columns, entries)
+    assert not compress(x, Entries(ends, columns, entries, 0.0))
     assert columns.tolist() == entries.tolist() == [7, 7]
     columns, entries = np.empty(3, np.int64), np.empty(3)
-    assert compress(x, 0.0, ends, columns, entries)
+    assert compress(x, Entries(ends, columns, entries, 0.0))
     assert (ends.tolist(), columns.tolist(), entries.tolist()) == ([0, 2, 3], [1, 2, 0], [1.0, 2.0, 3.0])

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from cl_sparse.kernels import live_winners as sparse_select
-from cl_sparse.layers import KWinners, sparse_loops
+from cl_sparse.kernels.arrays import Found, array
+from cl_sparse.kernels.selection import CLEAR, TIED
+from cl_sparse.layers import CompactKWinners, KWinners, PreActivations, SparseWinnerLinear, sparse_loops
 from cl_sparse.layers.sparse_linear import SparseLinear
-from cl_sparse.layers.sparse_winners import Pending, StreamedKWinners, StreamedSparseLinear, streamed_product
+from cl_sparse.layers.sparse_winners import winner_values
 from cl_sparse.layers.winners import Winners
 
 
@@ -20,10 +22,10 @@ def nets(n: int, k: int, dtype: torch.dtype = torch.float64) -> tuple[nn.Sequent
     """Return a streamed net and one of separate layers, with equal weights."""
     settings: dict[str, Any] = {"percent_on": k / n, "k_inference_factor": 1.5}
     streamed = nn.Sequential(
-        StreamedSparseLinear(13, n, density=0.4),
-        StreamedKWinners(n, **settings),
-        StreamedSparseLinear(n, n, density=0.3, inputs="winners"),
-        StreamedKWinners(n, **settings),
+        SparseWinnerLinear(13, n, density=0.4),
+        CompactKWinners(n, **settings),
+        SparseWinnerLinear(n, n, density=0.3, inputs="winners"),
+        CompactKWinners(n, **settings),
         SparseLinear(n, 4, density=1.0, inputs="winners"),
     ).to(dtype)
     separate = nn.Sequential(
@@ -77,20 +79,26 @@ def test_same_numbers_as_separate_layers(n: int, share: float, batch: int, seed:
     seed=st.integers(0, 999),
 )
 def test_selection(n: int, share: float, batch: int, levels: int, threads: int, seed: int) -> None:
-    """The winners' ranks are the k largest, whatever ties; few ``levels`` make many ties."""
+    """The winners' ranks are the k largest, and ties are told; few ``levels`` make many."""
     rng = np.random.default_rng(seed)
     y, factor = rng.integers(-levels, levels + 1, (batch, n)).astype(np.float32), rng.random(n, np.float32)
     k = max(1, round(share * n))
     ids, values = np.empty((batch, k), np.int64), np.empty((batch, k), np.float32)
-    sparse_select.winners_of_dense(threads, y, factor, ids, values)
-    assert all(len(set(row)) == k for row in ids.tolist())
+    rate = np.empty(n, np.float32)
+    state = sparse_select.winners_of_dense(threads, y, factor, Found(ids, values, rate))
+    order = np.argsort(-y * factor, 1, kind="stable")
+    assert (np.sort(ids, 1) == np.sort(order[:, :k], 1)).all(), "of those that tie, the first win"
+    ordered = np.take_along_axis(y * factor, order, 1)
+    tied = k < n and (ordered[:, k - 1] == ordered[:, min(k, n - 1)]).any()
+    assert state == (TIED if tied else CLEAR)
+    assert (rate == ((ids[..., None] == np.arange(n)) & (values[..., None] > 0)).any(1).mean(0, dtype=np.float32)).all()
     assert (values == np.take_along_axis(y, ids, 1)).all()
     ranks = np.sort(np.take_along_axis(y * factor, ids, 1), 1)
     assert (ranks == np.sort(y * factor, 1)[:, n - k :]).all()
     alone = np.empty_like(ids)
     for sample in range(batch):
         one = slice(sample, sample + 1)
-        sparse_select.winners_of_dense(1, y[one], factor, alone[one], values[one])
+        sparse_select.winners_of_dense(1, y[one], factor, Found(alone[one], values[one], rate))
     assert (alone == ids).all(), "what wins, and in which order, depends on the other samples"
 
 
@@ -100,10 +108,10 @@ def test_streaming_finds_what_selecting_afterwards_finds(threads: int) -> None:
     x, factor = torch.randn(5, 20), torch.rand(3000)
     expected = (layer(x) * factor).topk(7, dim=1).indices.sort(1).values
     ids, values = np.empty((5, 7), np.int64), np.empty((5, 7), np.float32)
-    kernels = sparse_loops.arrays(layer.layout), sparse_loops.array(layer.values), sparse_loops.array(layer.bias)
-    (pointers, minors), weights, bias = kernels
+    found = Found(ids, values, np.empty(3000, np.float32))
     transposed = np.ascontiguousarray(x.numpy().T)
-    sparse_select.winners_by_units(threads, transposed, pointers, minors, weights, bias, factor.numpy(), ids, values)
+    matrix = sparse_loops.matrix(layer.layout, layer.values)
+    assert not sparse_select.winners_by_units(threads, transposed, matrix, array(layer.bias), factor.numpy(), found)
     assert np.array_equal(np.sort(ids, 1), expected.numpy())
     torch.testing.assert_close(torch.from_numpy(values), layer(x).gather(1, torch.from_numpy(ids)))
 
@@ -111,13 +119,20 @@ def test_streaming_finds_what_selecting_afterwards_finds(threads: int) -> None:
 @pytest.mark.parametrize("inputs", ["any", "winners"])
 def test_gradients(inputs: Any) -> None:
     torch.manual_seed(1)
-    layer = StreamedSparseLinear(9, 12, density=0.4, dtype=torch.float64, inputs=inputs)
+    layer = SparseWinnerLinear(9, 12, density=0.4, dtype=torch.float64, inputs=inputs)
     ids = torch.tensor([[1, 5, -1], [8, 0, 3]]) if inputs == "winners" else None
     x = torch.randn(2, 9 if ids is None else 3, dtype=torch.float64, requires_grad=True)
 
+    def best(x: Tensor) -> tuple[Tensor, Tensor]:
+        ones = torch.ones(12, dtype=torch.float64)
+        found = sparse_loops.streamed(layer.layout, layer.values, layer.bias, x, ids, ones, 4, break_ties=False)
+        indices, values, _ = found
+        indices[:, 1], values[:, 1] = -1, 0  # as of a unit that is left out
+        return values, indices
+
     def winning(x: Tensor, values: Tensor, bias: Tensor) -> Tensor:
         x = x if ids is None else x * (ids >= 0)
-        return streamed_product(x, values, bias, ids, torch.ones(12, dtype=torch.float64), 4, layer.layout)[1]
+        return winner_values(x, values, bias, *best(x.detach()), ids, layer.layout)
 
     assert layer.bias is not None
     assert torch.autograd.gradcheck(winning, (x, layer.values, layer.bias))
@@ -127,16 +142,17 @@ def test_gradients(inputs: Any) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_ties_and_diverged_nets(inputs: Any, threads: int) -> None:
     before = torch.get_num_threads()
-    layer, act = StreamedSparseLinear(5, 40, fan_in=2, inputs=inputs), StreamedKWinners(40, 0.2)
+    layer, act = SparseWinnerLinear(5, 40, fan_in=2, inputs=inputs), CompactKWinners(40, 0.2)
     x: Any = torch.ones(3, 5) if inputs == "any" else Winners(torch.arange(2).repeat(3, 1), torch.ones(3, 2), 5)
     try:
         torch.set_num_threads(threads)
         with torch.no_grad():
             layer.values.zero_()
             layer.bias.zero_()
-            assert isinstance(layer(x), Pending)
-            out = act(layer(x))
-            assert out.indices.sort(1).values.unique_consecutive(dim=1).shape == (3, 8)
+            assert isinstance(layer(x), PreActivations)
+            assert act(layer(x)).indices.sort(1).values.equal(torch.arange(40).repeat(3, 1))
+            act.break_ties = True
+            assert act(layer(x)).indices.sort(1).values.equal(torch.arange(8).repeat(3, 1))
             layer.bias[7] = np.nan
             assert act(layer(x)).values.isnan().any(1).all()
     finally:
@@ -163,7 +179,7 @@ def test_threads_do_not_change_the_winners() -> None:
 
 
 def test_what_cannot_be_streamed() -> None:
-    layer, act = StreamedSparseLinear(13, 20, fan_in=3), StreamedKWinners(20, 0.1)
+    layer, act = SparseWinnerLinear(13, 20, fan_in=3), CompactKWinners(20, 0.1)
     assert isinstance(act(layer(torch.randn(2, 13).bfloat16())), Tensor)
     pending = layer(torch.randn(2, 13))
     assert pending.shape == pending.dense().shape == (2, 20)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cl_sparse.layers import ActiveLinear, CompactDropout, CompactKWinners, KWinners, WinnerLinear, Winners
+from cl_sparse.synapses import LazySGD
 
 
 def generator(seed: int) -> torch.Generator:
@@ -180,3 +181,32 @@ def test_results_do_not_depend_on_the_number_of_threads():
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
+
+
+@pytest.mark.parametrize("how", ["assigned", "loaded", "input-major"])
+@pytest.mark.parametrize("winners", [False, True])
+def test_a_parameter_put_in_the_weights_place(how: str, winners: bool):
+    """It is a plain one, or of another layout: dense gradients, and the numbers of a linear layer."""
+    layer, last, plain = WinnerLinear(9, 30).double(), ActiveLinear(30, 5).double(), nn.Linear(9, 30).double()
+    head = nn.Linear(30, 5).double()
+    act, mask = CompactKWinners(30, 0.1), KWinners(30, 0.1)
+    for ours, theirs in ((layer, plain), (last, head)):
+        if how == "loaded":
+            ours.load_state_dict(theirs.state_dict(), assign=True)
+        else:
+            weight = theirs.weight.detach().clone()
+            ours.weight = nn.Parameter(weight if how == "assigned" else weight.t().contiguous().t())
+            ours.bias = nn.Parameter(theirs.bias.detach().clone())
+    sparse = random_winners(4, 9, 3, seed=1)
+    x = sparse if winners else sparse.dense()
+    optimizer = LazySGD([*layer.parameters(), *last.parameters()], 0.1, momentum=0.9)
+    peer = torch.optim.SGD([*plain.parameters(), *head.parameters()], 0.1, momentum=0.9)
+    for _ in range(3):
+        y, expected = last(act(layer(x))), head(mask(plain(sparse.dense())))
+        torch.testing.assert_close(y, expected, rtol=0, atol=1e-12)
+        optimizer.zero_grad(), peer.zero_grad()
+        y.square().sum().backward(), expected.square().sum().backward()
+        assert not layer.stored_weight().grad.is_sparse
+        torch.testing.assert_close(layer.stored_weight().grad, plain.weight.grad, rtol=0, atol=1e-12)
+        torch.testing.assert_close(last.stored_weight().grad, head.weight.grad, rtol=0, atol=1e-12)
+        optimizer.step(), peer.step()
