@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cl_sparse.models.winner_path import FEWEST_UNITS, MOST_WINNERS
+from cl_sparse.models.compute import FEWEST_UNITS, MOST_WINNERS
 from cl_sparse.report.table import markdown
 from perf import plots
 from perf.slower import where_dense_wins

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cl_sparse.models import SimpleMLP, SingleHead
-from cl_sparse.models.winner_path import Compute
+from cl_sparse.models.compute import Compute
 from cl_sparse.synapses import LazySGD
 from perf import peers
 from perf.machine import bandwidth, peak_multiply_adds

@@ -44,7 +44,7 @@ def linear_block(
         layer = SparseWeights(layer, weight_sparsity=sparsity.weight_sparsity)
         normalize_sparse_weights(layer)
     yield f"fc{number}", layer
-    yield f"act{number}", _kwinners(n_out, sparsity) if sparsity.uses_kwinners else nn.ReLU()
+    yield f"act{number}", kwinners_layer(n_out, sparsity) if sparsity.uses_kwinners else nn.ReLU()
     if dropout:
         yield f"drop{number}", nn.Dropout(dropout)
 
@@ -67,7 +67,8 @@ def conv_block(
         yield f"drop{number}", nn.Dropout(dropout)
 
 
-def _kwinners(n: int, sparsity: Sparsity) -> KWinners:
+def kwinners_layer(n: int, sparsity: Sparsity) -> KWinners:
+    """Return the k-winners of n units in a row."""
     return KWinners(
         n,
         percent_on=sparsity.percent_on,

@@ -3,13 +3,13 @@
 import math
 from collections import OrderedDict
 
+import torch
 from torch import nn
 
 from cl_sparse.models.base import FeatureClassifier
-from cl_sparse.models.blocks import Sparsity, linear_block
+from cl_sparse.models.blocks import Sparsity
+from cl_sparse.models.compute import Compute, Way, Weights, choose, fit_head, hidden_block
 from cl_sparse.models.heads import HeadFactory
-from cl_sparse.models.sparse_path import Weights, sparse_block, take_winners
-from cl_sparse.models.winner_path import Compute, compute_winners, uses_winners
 
 
 class SimpleMLP(FeatureClassifier):
@@ -34,6 +34,10 @@ class SimpleMLP(FeatureClassifier):
             rounding and, with dropout, up to the random numbers.
         weights: "masked" for sparse weights as a mask over dense ones, "sparse" for layers that hold the live ones only
             and, with k-winners, compute only what wins; ``compute`` then does not matter.
+        device: where the net will live, None for the CPU; elsewhere "auto" is "reference". It is not moved there.
+
+    Attributes:
+        way: how it computes, "reference", "winners" or "sparse".
 
     Raises:
         ValueError: ``compute`` is "winners" and the net has no k-winners, or masked weights; or ``weights`` is "sparse"
@@ -57,6 +61,7 @@ class SimpleMLP(FeatureClassifier):
         dropout: float = 0.0,
         compute: Compute = "auto",
         weights: Weights = "masked",
+        device: torch.device | None = None,
     ) -> None:
         sparsity = Sparsity(
             sparsify=sparsify,
@@ -67,20 +72,17 @@ class SimpleMLP(FeatureClassifier):
             boost_strength_factor=boost_strength_factor,
             duty_cycle_period=duty_cycle_period,
         )
+        way = choose(sparsity, hidden_units, hidden_layers, compute, weights, device)
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
         width = math.prod(input_shape)
-        sparse = weights == "sparse"
-        if sparse and not sparsity.masks_weights:
-            raise ValueError("weights: sparse needs sparsify, and weight_sparsity_fc below 1: choose masked")
         for number in range(1, hidden_layers + 1):
-            if sparse:
-                layers.update(sparse_block(number, width, hidden_units, sparsity, dropout, first=number == 1))
-            else:
-                layers.update(linear_block(number, width, hidden_units, sparsity, dropout))
+            layers.update(hidden_block(way, number, width, hidden_units, sparsity, dropout))
             width = hidden_units
         features, classifier = nn.Sequential(layers), head(width)
-        if sparse and sparsity.uses_kwinners and hidden_layers:
-            take_winners(classifier)
-        elif not sparse and uses_winners(features, compute):
-            compute_winners(features, classifier)
+        fit_head(way, classifier, winners=sparsity.uses_kwinners and hidden_layers > 0)
         super().__init__(features, classifier)
+        self.way: Way = way
+
+    def extra_repr(self) -> str:
+        """Return how the net computes, for ``repr``."""
+        return f"computes={self.way}"

@@ -99,9 +99,16 @@ def test_dropout_acts_on_winners():
 )
 def test_auto_takes_the_faster_way_and_printing_shows_it(settings: dict, fast: bool):
     net = mlp("auto", **settings)
-    assert ("WinnerLinear" in repr(net)) == fast
+    assert ("WinnerLinear" in repr(net)) == ("computes=winners" in repr(net)) == (net.way == "winners") == fast
     assert any(isinstance(module, WinnerLinear) for module in net.modules()) == fast
     assert any(isinstance(module, CompactKWinners) for module in net.modules()) == fast
+
+
+def test_auto_leaves_compiled_loops_to_the_cpu():
+    wide = {"hidden_units": 2000, "percent_on_fc": 0.01}
+    assert mlp("auto", **wide, device=torch.device("cpu")).way == "winners"
+    assert mlp("auto", **wide, device=torch.device("cuda")).way == "reference"
+    assert mlp("winners", **wide, device=torch.device("cuda")).way == "winners"
 
 
 def test_winners_is_refused_where_it_cannot_be():

@@ -31,6 +31,7 @@ def test_it_trains(percent_on: float, dropout: float) -> None:
         if isinstance(module, KWinners):
             module.register_forward_hook(lambda _, __, out: seen.append(out))
     assert density(model)["features.fc2"] == 0.2
+    assert "computes=sparse" in repr(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
     x, y, tasks = torch.randn(64, 4, 4), torch.randint(3, (64,)), torch.randint(2, (64,))
     losses = []
