@@ -52,7 +52,9 @@ def head_factory(config: ExperimentConfig, benchmark: Benchmark) -> HeadFactory:
     return lambda features: SingleHead(features, benchmark.n_outputs)
 
 
-def build_model(config: ExperimentConfig, benchmark: Benchmark, seed: int) -> nn.Module:
+def build_model(
+    config: ExperimentConfig, benchmark: Benchmark, seed: int, device: torch.device | None = None
+) -> nn.Module:
     """Return the untrained net; its weights depend on the net's seed (null: ``seed``) and the architecture alone.
 
     Raises:
@@ -62,16 +64,16 @@ def build_model(config: ExperimentConfig, benchmark: Benchmark, seed: int) -> nn
     seed = config.effective_net_seed(seed)
     copies = benchmark.n_tasks if strategy.net_per_task else 1
     with torch.random.fork_rng(devices=[]):
-        nets = [_build_net(config, benchmark, derive_seed(seed, "init", i)) for i in range(copies)]
+        nets = [_build_net(config, benchmark, device, derive_seed(seed, "init", i)) for i in range(copies)]
     return IndependentNets(nets) if strategy.net_per_task else nets[0]
 
 
-def _build_net(config: ExperimentConfig, benchmark: Benchmark, seed: int) -> nn.Module:
+def _build_net(config: ExperimentConfig, benchmark: Benchmark, device: torch.device | None, seed: int) -> nn.Module:
     torch.default_generator.manual_seed(seed)
     names = SHARED + (CNN_ONLY if config.cnn else ())
     keywords = {name: getattr(config, name) for name in names}
     if not config.cnn:
-        keywords |= {"compute": _compute(config), "weights": config.weights}
+        keywords |= {"compute": _compute(config), "weights": config.weights, "device": device}
     build = SimpleCNN if config.cnn else SimpleMLP
     try:
         return build(benchmark.input_shape, head_factory(config, benchmark), **keywords)

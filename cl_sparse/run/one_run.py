@@ -55,7 +55,7 @@ class Run:
         self.strategy = build.strategy_of(config)
         self.recorder = AccuracyRecorder(benchmark.n_tasks)
         self.progress = ReportProgress(observer.on_steps)
-        model = build.build_model(config, benchmark, seed).to(device)
+        model = build.build_model(config, benchmark, seed, device).to(device)
         self.probe = SparsityProbe(model, benchmark.n_tasks, training=config.record_stats)
         self.learner: Learner = build.build_learner(
             config, model, device, probes=[self.recorder, self.progress, self.probe]
