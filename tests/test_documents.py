@@ -32,6 +32,11 @@ def test_the_avalanche_script_runs(tmp_path):
     assert "Top1_Acc_Exp/eval_phase/test_stream" in done.stdout
 
 
+def test_the_plain_loop_runs():
+    script = next(block for block in blocks("python") if "Ledger" in block)
+    exec(compile(script, "README.md", "exec"), {"__name__": "readme"})
+
+
 def test_the_experiments_it_shows_are_valid(tmp_path, monkeypatch):
     (yaml,) = blocks("yaml")
     (tmp_path / "exps").mkdir()

@@ -173,8 +173,8 @@ class SparseLinear(nn.Module):
             new_values: their weights (g,); default 0.
 
         Returns:
-            Which old synapse each new one was, to be handed to whoever keeps numbers per synapse, such as
-            ``carry_over(optimizer, layer.values, mapping)``.
+            Which old synapse each new one was, to be handed to whoever keeps numbers per synapse. A
+            ``cl_sparse.synapses.Ledger`` does that for the optimizer and all else.
 
         Raises:
             ValueError: a position or place is out of range, given twice, or already taken.

@@ -66,7 +66,7 @@ def estimate(config: ExperimentConfig, seed: int, data_root: Path | None, device
     """Time a few training steps and the test of one task; extrapolate to one run of the experiment."""
     benchmark = build.build_benchmark(config, seed, data_root).to(device)
     watch, recorder = Stopwatch(), AccuracyRecorder(benchmark.n_tasks)
-    model = build.build_model(config, benchmark, seed).to(device)
+    model = build.build_model(config, benchmark, seed, device).to(device)
     learner = build.build_learner(config, model, device, probes=[watch, recorder])
     learner.train_epochs = WARM_UP + STEPS
     learner.train(benchmark.train_stream[-1], eval_streams=[])

@@ -1,9 +1,9 @@
-"""Dropping and growing synapses of a sparse layer, and letting the optimizer's numbers follow."""
+"""Dropping and growing synapses of a layer that stores the live ones only."""
 
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cl_sparse.wiring.places import Wiring, wiring_of
 
@@ -57,17 +57,3 @@ def rewired(
     nothing_old, nothing_new = kept.new_full(majors.shape, -1), kept.new_full(kept.shape, -1)
     numbers = torch.arange(len(majors), device=drop.device)
     return after, Rewired(torch.cat([kept, nothing_old])[order], torch.cat([nothing_new, numbers])[order])
-
-
-def carry_over(optimizer: torch.optim.Optimizer, values: nn.Parameter, mapping: Rewired) -> None:
-    """Let the optimizer's state follow a rewiring: kept synapses keep theirs, grown ones start from zero.
-
-    Args:
-        optimizer: any; what it keeps per synapse of ``values`` is carried over, scalars such as step counts stay.
-        values: the layer's parameter, after the rewiring.
-        mapping: what the rewiring returned.
-    """
-    state = optimizer.state.get(values, {})
-    for name, numbers in state.items():
-        if isinstance(numbers, Tensor) and numbers.dim() == 1:
-            state[name] = mapping.carry(numbers)

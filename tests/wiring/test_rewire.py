@@ -10,7 +10,6 @@ from torch import nn
 
 from cl_sparse.layers.sparse_linear import SparseLinear
 from cl_sparse.synapses import density, live_synapses, synapses_of, total_parameters
-from cl_sparse.wiring.rewire import carry_over
 
 
 @settings(deadline=None, max_examples=60)
@@ -48,43 +47,6 @@ def test_counts_places_and_values(
     assert int((mapping.old < 0).sum()) == len(places)
     x = torch.randn(3, n_in)
     torch.testing.assert_close(layer(x), torch.nn.functional.linear(x, expected, layer.bias))
-
-
-@pytest.mark.parametrize(
-    "create",
-    [
-        lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9, fused=True),
-        lambda parameters: torch.optim.Adam(parameters, lr=0.1, fused=True),
-    ],
-    ids=["sgd", "adam"],
-)
-@pytest.mark.parametrize("grown", [1, 2])
-def test_the_optimizer_follows(create: Any, grown: int) -> None:
-    torch.manual_seed(0)
-    layer = SparseLinear(6, 4, fan_in=3)
-    optimizer = create(layer.parameters())
-
-    def step() -> None:
-        optimizer.zero_grad()
-        layer(torch.randn(5, 6)).square().sum().backward()
-        optimizer.step()
-
-    step()
-    old_indices, old_state = layer.indices, {k: v.clone() for k, v in optimizer.state[layer.values].items()}
-    places = layer.to_masked().zero_mask.nonzero()[:grown]
-    mapping = layer.rewire(torch.tensor([1, 5]), (places[:, 0], places[:, 1]))
-    carry_over(optimizer, layer.values, mapping)
-    for name, numbers in optimizer.state[layer.values].items():
-        if not numbers.dim():
-            assert torch.equal(numbers, old_state[name])
-            continue
-        assert numbers.shape == layer.values.shape
-        for i, (unit, source) in enumerate(layer.indices.t().tolist()):
-            place = torch.tensor([[unit], [source]])
-            was = (old_indices == place).all(0).nonzero().flatten().tolist()
-            assert float(numbers[i]) == (float(old_state[name][was[0]]) if was else 0.0)
-    step()
-    assert torch.isfinite(layer.values).all()
 
 
 @pytest.mark.parametrize(
