@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
+from cl_sparse.synapses.synapses import Synapses
 from cl_sparse.synapses.update_scale import scale_updates
 
 
@@ -63,17 +64,10 @@ class Frozen(Mechanism):
         synapses = self.ledger.synapses
         free = {name: scale.clone() for name, scale in self.updates.scale.items() if not self._left(name)}
         for name, scale in free.items():
-            if name not in synapses:
+            if name in synapses:
+                self._freeze_share(synapses[name], scale)
+            else:
                 scale.fill_(float(not self.biases))
-                continue
-            units, inputs = synapses[name].places()
-            at = (slice(None),) if synapses[name].stored == "live" else (units, inputs)
-            by_unit = scale if synapses[name].stored == "live" else scale.flatten(1)
-            still = (by_unit[at] > 0).nonzero().flatten()
-            rank = self._rank(synapses[name].of_live(synapses[name].current()))[still]
-            chosen = still[rank.topk(round(self.share * len(still)), sorted=False).indices]
-            values = by_unit[at].index_fill_(0, chosen, 0.0)
-            by_unit[at] = values
         self.updates.set(free)
 
     def frozen(self) -> dict[str, int]:
@@ -82,6 +76,13 @@ class Frozen(Mechanism):
             name: int((found.of_live(self.updates.scale[name]) == 0).sum())
             for name, found in self.ledger.synapses.items()
         }
+
+    def _freeze_share(self, found: Synapses, scale: Tensor) -> None:
+        live = found.of_live(scale)
+        free = (live > 0).nonzero().flatten()
+        rank = self._rank(found.of_live(found.current()))[free]
+        chosen = free[rank.topk(round(self.share * len(free)), sorted=False).indices]
+        found.set_live(scale, live.index_fill(0, chosen, 0.0))
 
     def _rank(self, weights: Tensor) -> Tensor:
         if self.rule == "magnitude":

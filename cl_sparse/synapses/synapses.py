@@ -73,6 +73,13 @@ class Synapses:
         """Return numbers (in the parameter's shape) of the live synapses only, (n_live,), ordered as :meth:`places`."""
         return numbers if self.stored == "live" else numbers.flatten(1)[self.places()]
 
+    def set_live(self, numbers: Tensor, values: Tensor) -> None:
+        """Write ``values`` (n_live,), ordered as :meth:`places`, into numbers in the parameter's shape, in place."""
+        if self.stored == "live":
+            numbers.copy_(values)
+        else:
+            numbers.flatten(1)[self.places()] = values
+
     def current(self, at: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Return the weights, up to date, without gradient.
 
