@@ -1,41 +1,39 @@
 """A run killed in the middle of a task and resumed gives the accuracies of an uninterrupted one, bit for bit."""
 
-import json
+import multiprocessing
+import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from cl_sparse.config import build_config
 from cl_sparse.errors import UserError
 from cl_sparse.plugins import Replay
-from cl_sparse.run import provenance
+from cl_sparse.run import build, provenance
 from cl_sparse.run.checkpoint import learner_state, load_checkpoint, restore_learner, save_checkpoint
-from cl_sparse.run.one_run import carried_bytes
+from cl_sparse.run.one_run import Observer, Run, carried_bytes
 
-KILLED = """
-import json, os, signal, sys
-from pathlib import Path
-import torch
-from cl_sparse.run import build
-from cl_sparse.config import build_config
-from cl_sparse.run.one_run import Observer, Run
+# Processes of their own, forked from one that has done the imports.
+KILLED = multiprocessing.get_context("forkserver")
+KILLED.set_forkserver_preload(["cl_sparse.run.one_run", "cl_sparse.run.build"])
 
-config = build_config("small", json.loads(sys.argv[1]))
-torch.set_num_threads(int(sys.argv[3]))
-checkpoint = Path(sys.argv[2])
-state = {"tasks": 0}
-def on_task(task, record):
-    state["tasks"] += 1
-def on_steps(steps):
-    if state["tasks"] == 2 or config.effective_strategy == "joint":
-        os.kill(os.getpid(), signal.SIGKILL)
-benchmark = build.build_benchmark(config, 3, None)
-Run(config, benchmark, 3, torch.device("cpu"), Observer(on_steps, on_task)).run(checkpoint)
-"""
+
+def run_and_be_killed(parameters: dict, checkpoint: Path, threads: int) -> None:
+    """Run the small experiment up to a step of its third task, or of its only one."""
+    torch.set_num_threads(threads)
+    config = build_config("small", parameters)
+    tasks = 1 if config.effective_strategy == "joint" else 3
+
+    def on_steps(steps: int) -> None:
+        if tasks == 1 + len(done):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    done: list[int] = []
+    observer = Observer(on_steps, lambda task, record: done.append(task))
+    Run(config, build.build_benchmark(config, 3, None), 3, torch.device("cpu"), observer).run(checkpoint)
 
 
 def test_killed_and_resumed_run_is_bit_identical(make_run, tmp_path, learner_config):
@@ -44,9 +42,10 @@ def test_killed_and_resumed_run_is_bit_identical(make_run, tmp_path, learner_con
 
     checkpoint = tmp_path / "killed.pt"
     parameters = {k: v for k, v in whole.config.model_dump(exclude_unset=True).items() if k != "name"}
-    command = [sys.executable, "-c", KILLED, json.dumps(parameters), str(checkpoint), str(torch.get_num_threads())]
-    killed = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killed = KILLED.Process(target=run_and_be_killed, args=(parameters, checkpoint, torch.get_num_threads()))
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
 
     resumed = make_run(seed=3, **learner_config)
     done = resumed.resume(checkpoint) if checkpoint.exists() else 0
