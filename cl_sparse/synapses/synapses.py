@@ -94,7 +94,10 @@ class Synapses:
 
 
 def synapses_of(model: nn.Module) -> Iterator[Synapses]:
-    """Yield the synapses of every linear and convolutional layer of ``model``, each weight once, in module order."""
+    """Yield the synapses of every linear and convolutional layer of ``model``, each weight once, in module order.
+
+    Weights that an optimizer left behind are brought up to date, as by asking the layer for its weight.
+    """
     seen: set[int] = set()
     for name, module in model.named_modules():
         found = _synapses_of(name, module)
@@ -126,7 +129,7 @@ def _synapses_of(layer: str, module: nn.Module) -> Synapses | None:
         shape = torch.Size((module.out_features, module.in_features))
         return Synapses(layer, _inside(layer, "values"), module, module.values, "live", shape)
     if isinstance(module, ActiveLinear):
-        weight = module.stored_weight()
+        weight = module.current_weight()
         return Synapses(layer, _inside(layer, "weight"), module, weight, "winner", weight.shape)
     if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
         weight = module.get_parameter("weight")
