@@ -157,6 +157,7 @@ class Ledger:
                 carry_optimizer(self.optimizer, parameters[name], shape, moved)
                 for kept in self._kept.values():
                     kept.numbers[name] = moved.carry(kept.numbers[name], kept.fresh)
+        self.steps.follow(changes)
         self.steps.refresh()
         for listener in self.listeners:
             listener(changes)

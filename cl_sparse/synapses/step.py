@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cl_sparse.layers.active_linear import InputMajorWeight
 from cl_sparse.synapses.lazy_sgd import LazySGD
 from cl_sparse.synapses.mechanism import Needs
+from cl_sparse.synapses.resize import Changes
 
 if TYPE_CHECKING:
     from cl_sparse.synapses.ledger import Ledger
@@ -62,6 +63,7 @@ class StepHooks:
         self.scales: list[dict[str, Tensor]] = []
         self._product: dict[str, Tensor] = {}
         self._before: dict[str, tuple[Index | None, Tensor]] = {}
+        self._step: Step | None = None
         self._names: dict[str, nn.Parameter] = {}
         self._hooks: list[Any] = []
 
@@ -87,6 +89,17 @@ class StepHooks:
                 optimizer.register_step_post_hook(self._after_step),
             ]
 
+    def follow(self, changes: Changes) -> None:
+        """Let the step that mechanisms are looking at follow, when one of them rewires or resizes meanwhile."""
+        touched = {} if self._step is None else self._step.touched
+        for name in touched.keys() & changes.keys():
+            _, moved = changes[name]
+            at, grad, change = touched[name].at, touched[name].grad, touched[name].change
+            if at is None:
+                touched[name] = Touched(None, moved.carry(grad), moved.carry(change))
+            else:  # places of a net that has other ones now
+                touched[name] = Touched(tuple(ids[:0] for ids in at), grad[:0], change[:0])
+
     def _all_scales(self) -> dict[str, Tensor]:
         product: dict[str, Tensor] = {}
         for scale in self.scales:
@@ -109,7 +122,7 @@ class StepHooks:
 
     @torch.no_grad()
     def _after_step(self, *_: Any) -> None:
-        step = Step()
+        step = self._step = Step()
         watched = self.watched
         for name, (at, before) in self._before.items():
             parameter = self._names[name]
@@ -122,6 +135,7 @@ class StepHooks:
             for mechanism in self.ledger.mechanisms.values():
                 if mechanism.needs >= Needs.TOUCHED:
                     mechanism.after_step(step)
+        self._step = None
 
     def _scaled_inside(self, parameter: Tensor) -> bool:
         return isinstance(self.ledger.optimizer, LazySGD) and isinstance(parameter, InputMajorWeight)

@@ -209,6 +209,27 @@ def test_drop_and_grow_at_random_beside_other_mechanisms(kind: str, optimizer: s
             assert int((ages == 2).sum()) >= round(0.3 * found.n_live) > 0
 
 
+@pytest.mark.parametrize("kind", ["masked", "live"])
+def test_a_step_follows_a_rewiring_by_a_mechanism_that_came_first(kind: str) -> None:
+    """The path integral of a synapse that has just grown is 0, and the others' are as without the rewiring."""
+    paths = []
+    for rewires in (False, True):
+        torch.manual_seed(0)
+        net = NETS[kind]()
+        ledger = Ledger(net, OPTIMIZERS["nesterov"](net))
+        si = SynapticIntelligence()
+        ledger.attach(RandomRewiring(every=1 if rewires else 99, share=0.3))
+        ledger.attach(si)
+        ledger.before_task(0)
+        train_step(net, ledger.optimizer, 0, ledger)
+        found = next(iter(ledger.synapses.values()))
+        places = zip(*(ids.tolist() for ids in found.places()), strict=True)
+        paths.append(dict(zip(places, found.of_live(si.path[found.name]).tolist(), strict=True)))
+    before, after = paths
+    assert after.keys() != before.keys()
+    assert all(value == before.get(place, 0.0) for place, value in after.items())
+
+
 def test_two_mechanisms_of_one_kind_need_two_names() -> None:
     net = NETS["dense"]()
     ledger = Ledger(net)
