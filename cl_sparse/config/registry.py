@@ -126,6 +126,7 @@ def arguments_of(name: str) -> type[Arguments]:
     constructor = getattr(resolve("plugin", name), "__init__")  # noqa: B009 (mypy objects to the attribute)
     hints = get_type_hints(constructor, include_extras=True)
     parameters = list(inspect.signature(constructor).parameters.values())[1:]  # without self
+    parameters = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     defaults = {p.name: ... if p.default is p.empty else p.default for p in parameters}
     fields: dict[str, Any] = {name: (hints.get(name, Any), default) for name, default in defaults.items()}
     return create_model(f"{name} arguments", __base__=Arguments, **fields)

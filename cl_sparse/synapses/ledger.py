@@ -11,7 +11,7 @@ from cl_sparse.layers.consumers import Consumers, consumers_of
 from cl_sparse.seeding import derive_seed
 from cl_sparse.synapses.followers import carry_optimizer, resume_optimizer, settle
 from cl_sparse.synapses.mechanism import Mechanism, Needs
-from cl_sparse.synapses.resize import Changes, Resizing
+from cl_sparse.synapses.resize import Changes, Resizing, weight_shape
 from cl_sparse.synapses.rewire import Places, rewire
 from cl_sparse.synapses.step import StepHooks
 from cl_sparse.synapses.structure import rebuild, structure_of
@@ -85,6 +85,7 @@ class Ledger:
         if kept is None:
             numbers = {name: torch.full_like(p, fresh, requires_grad=False) for name, p in self.parameters().items()}
             kept = self._kept[owner, key] = Kept(fresh, numbers)
+        kept.fresh = fresh
         return kept.numbers
 
     def forget(self, owner: str) -> None:
@@ -134,6 +135,7 @@ class Ledger:
         consumers = self.consumers().get(layer)
         if consumers is None:
             raise ValueError(f"{layer}: not known who reads its units: its model's consumers() has to say")
+        _check_kept(keep, add, weight_shape(self.model.get_submodule(layer))[0])
         drawn = generator or torch.Generator().manual_seed(derive_seed(self.seed, "resize", layer, len(keep), add))
         resizing = Resizing(self.model, layer, consumers, keep, add, drawn)
         settle(self.optimizer)
@@ -247,11 +249,19 @@ class Ledger:
         for owner, key, numbers in state["numbers"]:
             if {name: tensor.shape for name, tensor in numbers.items()} != shapes:
                 raise ValueError(f"{owner}: the numbers {key!r} are of a net of another shape")
-            mine = self.keep(owner, key)
+            known = self._kept.get((owner, key))
+            mine = self.keep(owner, key, known.fresh if known is not None else 0.0)
             mine.update({name: torch.empty_like(mine[name]).copy_(tensor) for name, tensor in numbers.items()})
         for name, mechanism in self.mechanisms.items():
             mechanism.load_state_dict(state["mechanisms"][name])
         self.steps.refresh()
+
+
+def _check_kept(keep: Tensor, add: int, units: int) -> None:
+    if keep.dtype != torch.long or keep.dim() != 1 or add < 0 or len(keep) + add == 0:
+        raise ValueError("keep must be a row of long integers, add at least 0, and a unit must be left")
+    if len(keep) and (not 0 <= int(keep.min()) <= int(keep.max()) < units or int(torch.bincount(keep).max()) > 1):
+        raise ValueError(f"keep: units go from 0 to {units - 1}, and each may be there once")
 
 
 def _parameters(model: nn.Module) -> Iterable[tuple[str, str, nn.Parameter]]:

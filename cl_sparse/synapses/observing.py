@@ -18,12 +18,13 @@ def observing(model: nn.Module) -> Iterator[nn.Module]:
     modes = {module: module.training for module in model.modules()}
     model.eval()
     layers = [module for module in model.modules() if isinstance(module, KWinnersBase)]
+    observed = [layer.observed for layer in layers]
     for layer in layers:
         layer.observed = True
     try:
         yield model
     finally:
-        for layer in layers:
-            layer.observed = False
+        for layer, before in zip(layers, observed, strict=True):
+            layer.observed = before
         for module, training in modes.items():
             module.training = training

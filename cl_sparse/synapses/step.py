@@ -75,15 +75,18 @@ class StepHooks:
     def refresh(self) -> None:
         """Look anew at what there is to watch and to scale; to be called when either, or any shape, has changed."""
         optimizer = self.ledger.optimizer
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks, self._product = [], self._all_scales()
+        self._product = self._all_scales()
         if optimizer is None:
             return
         self._names = self.ledger.parameters()
         if isinstance(optimizer, LazySGD):
             optimizer.scale_updates({self._names[name]: scale for name, scale in self._product.items()})
-        if self._product or self.watched:
+        wanted = bool(self._product) or self.watched
+        if not wanted and self._step is None:
+            for hook in self._hooks:
+                hook.remove()
+            self._hooks = []
+        elif wanted and not self._hooks:
             self._hooks = [
                 optimizer.register_step_pre_hook(self._before_step),
                 optimizer.register_step_post_hook(self._after_step),

@@ -18,6 +18,8 @@ class UpdateScale:
     def __init__(self, ledger: Ledger, owner: str) -> None:
         self._ledger, self._owner = ledger, owner
         self.scale = ledger.keep(owner, "update scale", fresh=1.0)
+        if any(scale is self.scale for scale in ledger.steps.scales):
+            raise ValueError(f"{owner} scales updates already: change its handle, or give another owner's name")
         ledger.steps.scales.append(self.scale)
 
     @torch.no_grad()
@@ -30,7 +32,7 @@ class UpdateScale:
         """
         for name, factor in scale.items():
             new = torch.empty_like(self.scale[name]).copy_(torch.as_tensor(factor))
-            if bool((new < 0).any()):
+            if not bool((new >= 0).all()):
                 raise ValueError(f"{name}: a factor on updates must be at least 0")
             self.scale[name] = new
         self._ledger.steps.refresh()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from cl_sparse.layers import SparseWeightsBase
-from cl_sparse.synapses import Ledger, Synapses, density, live_synapses
+from cl_sparse.synapses import Ledger, Mechanism, Needs, Synapses, density, live_synapses
 from cl_sparse.wiring.moved import Resized, Swapped
 from tests.synapses.nets import NETS, OPTIMIZERS, batch, train_step
 
@@ -293,3 +293,35 @@ def test_numbers_are_counted_and_forgotten() -> None:
     assert ledger.nbytes == 2 * 4 * (6 + 2)
     ledger.forget("a")
     assert ledger.nbytes == 4 * (6 + 2)
+
+
+@pytest.mark.parametrize(("keep", "add"), [([0, 0], 0), ([-1], 0), ([0, 20], 0), ([0], -1), ([], 0)])
+def test_impossible_choices_of_units_are_refused_and_change_nothing(keep: list[int], add: int) -> None:
+    for kind in ("dense", "live"):
+        net = NETS[kind]()
+        before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+        with pytest.raises(ValueError, match="keep"):
+            Ledger(net).resize("0", torch.tensor(keep, dtype=torch.long), add)
+        assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in before.items())
+
+
+def test_rewiring_within_a_step_beside_other_hooks() -> None:
+    class Rewire(Mechanism):
+        needs = Needs.TOUCHED
+
+        def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
+            self.ledger = ledger
+
+        def after_step(self, step: Any) -> None:
+            found = self.ledger.synapses["0.values"]
+            self.ledger.rewire(found, torch.tensor([0]), (torch.tensor([], dtype=torch.long),) * 2)
+
+    net = NETS["live"]()
+    optimizer = OPTIMIZERS["adam"](net)
+    ledger = Ledger(net, optimizer)
+    ledger.attach(Rewire())
+    optimizer.register_step_post_hook(lambda *_: None)
+    n = ledger.synapses["0.values"].n_live
+    for step in range(3):
+        train_step(net, optimizer, step)
+    assert ledger.synapses["0.values"].n_live == n - 3
