@@ -40,7 +40,7 @@ class LazySGD(torch.optim.SGD):
     def __init__(
         self, params: Any, lr: float, *, momentum: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False
     ) -> None:
-        self._scales: dict[Tensor, Tensor] = {}
+        self.scales: dict[Tensor, Tensor] = {}
         super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True)
         self.claim()
 
@@ -62,7 +62,7 @@ class LazySGD(torch.optim.SGD):
             changed = [p for p in group["params"] if p.grad is not None]
             momenta = {p: self._momentum(p) for p in changed} if group["momentum"] else {}
             current = [p for p in changed if not self._step_lazily(p, group)]
-            before = {p: p.detach().clone() for p in current if p in self._scales}
+            before = {p: p.detach().clone() for p in current if p in self.scales}
             # Not super().step(): what that does besides takes longer than the update of a few biases.
             sgd(
                 current,
@@ -75,7 +75,7 @@ class LazySGD(torch.optim.SGD):
                 **{name: group[name] for name in _NUMBERS},
             )
             for p, old in before.items():
-                torch.lerp(old, p, self._scales[p], out=p)
+                torch.lerp(old, p, self.scales[p], out=p)
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -99,6 +99,11 @@ class LazySGD(torch.optim.SGD):
         for parameter in self._lazy_parameters():
             parameter.lazy_rows = None
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a copy; who scaled the original's updates has to scale the copy's anew."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self.__dict__.setdefault("scales", {})
+
     def scale_updates(self, scale: Mapping[nn.Parameter, Tensor]) -> None:
         """Multiply the change that a step makes to weights that are updated lazily by factors, from now on.
 
@@ -111,7 +116,7 @@ class LazySGD(torch.optim.SGD):
             ValueError: with weight decay, for a factor other than 0 and 1.
         """
         self.release()
-        self._scales = {p: s for p, s in scale.items() if isinstance(p, InputMajorWeight) and fast(p)}
+        self.scales = {p: s for p, s in scale.items() if isinstance(p, InputMajorWeight) and fast(p)}
         self.claim()
 
     def state_dict(self) -> dict[str, Any]:
@@ -150,7 +155,7 @@ class LazySGD(torch.optim.SGD):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if isinstance(parameter, InputMajorWeight) and parameter.lazy_rows is None and fast(parameter):
-                    parameter.lazy_rows = rows_of(parameter, None, _rule(group), self._scales.get(parameter))
+                    parameter.lazy_rows = rows_of(parameter, None, _rule(group), self.scales.get(parameter))
 
     def _step_lazily(self, parameter: Tensor, group: dict[str, Any]) -> bool:
         """Take the step of a weight with a sparse gradient; bring one with a dense gradient up to date for its step."""
@@ -184,7 +189,7 @@ class LazySGD(torch.optim.SGD):
         if not isinstance(rows, WeightRows) or rows.rule != rule or rows.momentum is not momentum:
             if rows is not None:
                 rows.catch_up()
-            rows = parameter.lazy_rows = rows_of(parameter, momentum, rule, self._scales.get(parameter))
+            rows = parameter.lazy_rows = rows_of(parameter, momentum, rule, self.scales.get(parameter))
         return rows
 
 

@@ -49,6 +49,7 @@ class Ledger:
         self.seed = seed
         self.mechanisms: dict[str, Mechanism] = {}
         self.listeners: list[Listener] = []
+        self.resizings = 0  # so far: new units are drawn anew each time
         self._kept: dict[tuple[str, str], Kept] = {}
         self._generators: dict[str, torch.Generator] = {}
         self.steps = StepHooks(self)
@@ -136,8 +137,9 @@ class Ledger:
         if consumers is None:
             raise ValueError(f"{layer}: not known who reads its units: its model's consumers() has to say")
         _check_kept(keep, add, weight_shape(self.model.get_submodule(layer))[0])
-        drawn = generator or torch.Generator().manual_seed(derive_seed(self.seed, "resize", layer, len(keep), add))
+        drawn = generator or torch.Generator().manual_seed(derive_seed(self.seed, "resize", layer, self.resizings))
         resizing = Resizing(self.model, layer, consumers, keep, add, drawn)
+        self.resizings += 1
         settle(self.optimizer)
         changes = resizing.carry_out()
         self._follow(changes)
@@ -234,6 +236,7 @@ class Ledger:
         """Return all kept numbers and the mechanisms' own state: tensors, plain values, lists and dicts of these."""
         return {
             "numbers": [[owner, key, dict(kept.numbers)] for (owner, key), kept in self._kept.items()],
+            "resizings": self.resizings,
             "mechanisms": {name: mechanism.state_dict() for name, mechanism in self.mechanisms.items()},
         }
 
@@ -245,6 +248,7 @@ class Ledger:
         """
         if state["mechanisms"].keys() != self.mechanisms.keys():
             raise ValueError(f"the state is of {sorted(state['mechanisms'])}, not of {sorted(self.mechanisms)}")
+        self.resizings = state["resizings"]
         shapes = {name: parameter.shape for name, parameter in self.parameters().items()}
         for owner, key, numbers in state["numbers"]:
             if {name: tensor.shape for name, tensor in numbers.items()} != shapes:

@@ -141,7 +141,7 @@ class StepHooks:
         self._step = None
 
     def _scaled_inside(self, parameter: Tensor) -> bool:
-        return isinstance(self.ledger.optimizer, LazySGD) and isinstance(parameter, InputMajorWeight)
+        return isinstance(self.ledger.optimizer, LazySGD) and parameter in self.ledger.optimizer.scales
 
 
 def _touched(parameter: nn.Parameter) -> Index | None:

@@ -325,3 +325,11 @@ def test_rewiring_within_a_step_beside_other_hooks() -> None:
     for step in range(3):
         train_step(net, optimizer, step)
     assert ledger.synapses["0.values"].n_live == n - 3
+
+
+def test_units_that_come_later_are_others() -> None:
+    net = NETS["dense"]()
+    ledger = Ledger(net)
+    ledger.resize("0", torch.arange(20), add=5)
+    ledger.resize("0", torch.arange(25), add=5)
+    assert not torch.equal(net[0].weight[20:25], net[0].weight[25:30])
