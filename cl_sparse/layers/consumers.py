@@ -1,6 +1,6 @@
 """Who is affected when a layer loses or gains units."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -11,8 +11,17 @@ from cl_sparse.layers.sparse_weights import SparseWeightsBase
 
 WEIGHT_LAYERS = (nn.Linear, nn.Conv2d, SparseLinear, SparseWeightsBase)
 """Layers with units that read other units."""
-PER_UNIT = (KWinnersBase, nn.BatchNorm1d, nn.BatchNorm2d)
-"""Layers that hold a number for each unit they pass on."""
+
+UNIT_BY_UNIT = (
+    *(nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout),
+    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Softsign),
+    *(nn.Tanh, nn.Sigmoid, nn.LogSigmoid, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.Hardshrink, nn.Softshrink),
+    *(nn.Tanhshrink, nn.Threshold, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d),
+)
+"""Modules that pass each unit on by itself, and hold nothing for it."""
+
+BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d)
+_FRESH = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}
 
 
 @dataclass(frozen=True)
@@ -20,7 +29,7 @@ class Consumers:
     """Who is affected when a layer loses or gains units.
 
     Attributes:
-        per_unit: names of the modules that hold something for each unit: k-winners, batch normalisation.
+        per_unit: names of the modules that hold something for each unit; :func:`per_unit` knows what.
         readers: names of the layers whose inputs the units are. Behind ``Flatten`` a unit, a channel, is several.
     """
 
@@ -28,25 +37,66 @@ class Consumers:
     readers: tuple[str, ...]
 
 
+def per_unit(module: nn.Module) -> dict[str, float] | None:
+    """Return, by name of each tensor in which a module holds something for each unit, what a new unit has there.
+
+    K-winners and batch normalisation are known. Any other module says so by an attribute ``per_unit``, a dict like
+    this one; the units are along the first axis of its tensors. None for a module that holds nothing.
+    """
+    if isinstance(module, KWinnersBase):
+        return {"duty_cycle": 0.0}
+    if isinstance(module, BATCH_NORM):
+        return {name: fresh for name, fresh in _FRESH.items() if getattr(module, name) is not None}
+    return getattr(module, "per_unit", None)
+
+
 def consumers_of(steps: Iterable[tuple[str, nn.Module]], readers: Sequence[str] = ()) -> dict[str, Consumers]:
     """Return, for each weight layer of a chain of modules, who consumes its units.
 
+    A layer is left out where that is not known: behind it comes a module that is neither a weight layer (without
+    groups), nor passes units on one by one, nor says what it holds for each; or it, or its reader, is there twice.
+
     Args:
-        steps: name and module, each applied to the output of the one before.
+        steps: name and module, each applied to the output of the one before; an ``nn.Sequential`` is its modules.
         readers: names of the layers that read the chain's output.
 
     Returns:
         by name of the layer. Without ``readers`` the last weight layer's units are the chain's output: it is left out.
     """
+    chain = list(_modules_of(steps))
+    times: dict[int, int] = {}
+    for _, module in chain:
+        times[id(module)] = times.get(id(module), 0) + 1
     found: dict[str, Consumers] = {}
-    layer, per_unit = None, list[str]()
-    for name, module in steps:
-        if isinstance(module, WEIGHT_LAYERS):
+    layer: str | None = None
+    held: list[str] = []
+    for name, module in chain:
+        once = times[id(module)] == 1
+        if once and _is_weight_layer(module):
             if layer is not None:
-                found[layer] = Consumers(tuple(per_unit), (name,))
-            layer, per_unit = name, []
-        elif isinstance(module, PER_UNIT):
-            per_unit.append(name)
+                found[layer] = Consumers(tuple(held), (name,))
+            layer, held = name, []
+        elif once and per_unit(module) is not None:
+            held.append(name)
+        elif not _passes_units_on(module):
+            layer = None
     if layer is not None and readers:
-        found[layer] = Consumers(tuple(per_unit), tuple(readers))
+        found[layer] = Consumers(tuple(held), tuple(readers))
     return found
+
+
+def _modules_of(steps: Iterable[tuple[str, nn.Module]]) -> Iterator[tuple[str, nn.Module]]:
+    for name, module in steps:
+        if isinstance(module, nn.Sequential):
+            yield from _modules_of((f"{name}.{own}", child) for own, child in module._modules.items() if child)
+        else:
+            yield name, module
+
+
+def _is_weight_layer(module: nn.Module) -> bool:
+    bare = module.module if isinstance(module, SparseWeightsBase) else module
+    return isinstance(module, WEIGHT_LAYERS) and getattr(bare, "groups", 1) == 1
+
+
+def _passes_units_on(module: nn.Module) -> bool:
+    return isinstance(module, UNIT_BY_UNIT) or (isinstance(module, nn.Flatten) and module.start_dim == 1)

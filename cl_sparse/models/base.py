@@ -27,8 +27,7 @@ class FeatureClassifier(nn.Module):
     def consumers(self) -> dict[str, Consumers]:
         """Return, for each layer below the head, who consumes its units, by name."""
         readers = [name for name, module in self.classifier.named_modules() if isinstance(module, WEIGHT_LAYERS)]
-        steps = ((f"features.{name}", module) for name, module in self.features.named_children())
-        return consumers_of(steps, [f"classifier.{name}" for name in readers])
+        return consumers_of([("features", self.features)], [f"classifier.{name}" for name in readers])
 
     def forward(self, x: Tensor, task_labels: Tensor | None = None) -> Tensor:
         """Return the logits (B, n_outputs) of a batch (B, ...); ``task_labels`` (B,) choose among the heads.

@@ -7,13 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from cl_sparse.layers import Winners
-from cl_sparse.layers.consumers import WEIGHT_LAYERS
 from cl_sparse.metrics import duty_cycle_entropy
 from cl_sparse.models import activation_layers
 from cl_sparse.plugins.base import Plugin
 from cl_sparse.synapses import density, synapses_of
 from cl_sparse.synapses.resize import Changes
-from cl_sparse.wiring.moved import Resized
 
 
 def active_counts(output: Tensor | Winners) -> Tensor:
@@ -50,7 +48,7 @@ class SparsityProbe(Plugin):
         self._batch_size = 0
         self.layers = list(activation_layers(model))
         self.density_layers = [c.layer for c in synapses_of(model)]
-        self._sources = _biases_of(model, self.layers)
+        self._sources = _weight_layers_before(model, self.layers)
         self.epochs: list[dict[str, Any]] = []
         self.on_idxs: dict[str, Tensor] = {}
         self.use: dict[str, list[Tensor | None]] = {name: [None] * n_tasks for name in self.layers}
@@ -74,11 +72,9 @@ class SparsityProbe(Plugin):
     def follow(self, changes: Changes) -> None:
         """Let the counts follow when units were removed or added (a ledger's listener)."""
         for name, source in self._sources.items():
-            sized = [m for key, (_, m) in changes.items() if key == source and isinstance(m, Resized) and m.axis == 0]
-            for moved in sized:
-                for counts in (self.on_idxs, self._counts):
-                    if name in counts:
-                        counts[name] = moved.carry(counts[name])
+            for counts in (self.on_idxs, self._counts):
+                if source in changes and name in counts:
+                    counts[name] = changes[source][1].carry(counts[name])
 
     def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         """Start counting an epoch."""
@@ -162,13 +158,14 @@ class SparsityProbe(Plugin):
         return torch.stack([blank if use is None else use for use in self.use[name]]).numpy()
 
 
-def _biases_of(model: nn.Module, layers: list[str]) -> dict[str, str]:
-    """Return, for each activity layer, the bias of the weight layer before it: it is resized as the units are."""
+def _weight_layers_before(model: nn.Module, layers: list[str]) -> dict[str, str]:
+    """Return, for each activity layer, the weight layer before it, whose units it passes on."""
     found: dict[str, str] = {}
+    weights = {synapses.layer for synapses in synapses_of(model)}
     last = ""
-    for name, module in model.named_modules():
-        if getattr(module, "bias", None) is not None and isinstance(module, WEIGHT_LAYERS):
-            last = f"{name}.bias"
+    for name, _ in model.named_modules():
+        if name in weights:
+            last = name
         elif name in layers and last:
             found[name] = last
     return found

@@ -83,20 +83,28 @@ def _build_net(config: ExperimentConfig, benchmark: Benchmark, device: torch.dev
 
 def _compute(config: ExperimentConfig) -> str:
     """Return how to compute k-winners: computing only what wins needs SGD, and methods that leave weights alone."""
-    looking = [name for plugin in method_plugins(config) for name in _looking(plugin, config.weight_decay)]
+    plugins = method_plugins(config)
+    looking = [name for plugin in plugins for name in _looking(plugin)]
+    slowing = [name for plugin in plugins if isinstance(plugin, Mechanisms) for name in plugin.fractional]
+    if config.compute == "winners" and slowing and config.weight_decay:
+        raise UserError(
+            f"{config.name}: compute: winners does not go with weight_decay above 0 and {', '.join(slowing)}, which "
+            "slows synapses down by a factor: choose auto, or weight_decay: 0"
+        )
     if config.compute == "winners" and looking:
         raise UserError(
             f"{config.name}: compute: winners does not go with {', '.join(looking)}, for which the weights and "
             "gradients of all units have to be there at every step: choose auto"
         )
-    return "reference" if looking or (config.compute == "auto" and config.optimizer != "sgd") else config.compute
+    # Rows that wait take scaled steps exactly only if nothing decays, or if the factors are 0 and 1.
+    dense = looking or (slowing and config.weight_decay) or (config.compute == "auto" and config.optimizer != "sgd")
+    return "reference" if dense else config.compute
 
 
-def _looking(plugin: Plugin, weight_decay: float) -> list[str]:
+def _looking(plugin: Plugin) -> list[str]:
     """Return the names of the methods in a plugin for which weights and gradients of all units have to be there."""
     if isinstance(plugin, Mechanisms):
-        # Rows that wait take scaled steps exactly only if nothing decays, or if the factors are 0 and 1.
-        return plugin.needing_all + (plugin.fractional if weight_decay else [])
+        return plugin.needing_all
     return [type(plugin).__name__] if plugin.looks_at_weights else []
 
 

@@ -9,7 +9,7 @@ from torch.optim.sgd import sgd
 
 from cl_sparse.layers.active_linear import InputMajorWeight, fast
 from cl_sparse.synapses.lazy_rows import StepRule, WeightRows, zero_momentum
-from cl_sparse.synapses.scaled_rows import rows_of
+from cl_sparse.synapses.scaled_rows import FRACTIONAL, rows_of
 
 # What torch's step takes from a parameter group.
 _NUMBERS = ("lr", "momentum", "weight_decay", "dampening", "nesterov", "maximize")
@@ -42,6 +42,8 @@ class LazySGD(torch.optim.SGD):
     ) -> None:
         self.scales: dict[Tensor, Tensor] = {}
         super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True)
+        # A gradient scaler is to unscale the gradients, and to skip steps, itself: sparse ones too.
+        self._step_supports_amp_scaling = False
         self.claim()
 
     @overload
@@ -70,12 +72,10 @@ class LazySGD(torch.optim.SGD):
                 [momenta[p] for p in current] if momenta else [],
                 has_sparse_grad=any(p.grad.is_sparse for p in current),
                 fused=True,
-                grad_scale=getattr(self, "grad_scale", None),
-                found_inf=getattr(self, "found_inf", None),
                 **{name: group[name] for name in _NUMBERS},
             )
             for p, old in before.items():
-                torch.lerp(old, p, self.scales[p], out=p)
+                scale_change(p, old, self.scales[p])
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -118,6 +118,11 @@ class LazySGD(torch.optim.SGD):
         self.release()
         self.scales = {p: s for p, s in scale.items() if isinstance(p, InputMajorWeight) and fast(p)}
         self.claim()
+
+    def check_fractional(self) -> None:
+        """Raise ValueError if the settings do not allow factors other than 0 and 1."""
+        if any(group["weight_decay"] for group in self.param_groups) and self._lazy_parameters():
+            raise ValueError(FRACTIONAL)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state, as of ``torch.optim.SGD``, with all weights and momenta up to date."""
@@ -191,6 +196,12 @@ class LazySGD(torch.optim.SGD):
                 rows.catch_up()
             rows = parameter.lazy_rows = rows_of(parameter, momentum, rule, self.scales.get(parameter))
         return rows
+
+
+def scale_change(parameter: Tensor, before: Tensor, scale: Tensor) -> None:
+    """Set ``parameter`` to before + scale·(parameter − before), in place; with factor 0 even if it is not finite."""
+    torch.lerp(before, parameter, scale, out=parameter)
+    torch.where(scale == 0, before, parameter, out=parameter)
 
 
 def _rule(group: dict[str, Any]) -> StepRule:

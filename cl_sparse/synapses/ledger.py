@@ -1,22 +1,28 @@
 """The one owner of what follows a synapse: it alone rewires and resizes, and carries every number along."""
 
-from collections.abc import Callable, Iterable
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from cl_sparse.layers import KWinnersBase
 from cl_sparse.layers.consumers import Consumers, consumers_of
 from cl_sparse.seeding import derive_seed
 from cl_sparse.synapses.followers import carry_optimizer, resume_optimizer, settle
+from cl_sparse.synapses.lazy_sgd import LazySGD
 from cl_sparse.synapses.mechanism import Mechanism, Needs
 from cl_sparse.synapses.resize import Changes, Resizing, weight_shape
 from cl_sparse.synapses.rewire import Places, rewire
 from cl_sparse.synapses.step import StepHooks
 from cl_sparse.synapses.structure import rebuild, structure_of
 from cl_sparse.synapses.synapses import Synapses, synapses_of
-from cl_sparse.wiring.moved import Moved
+from cl_sparse.wiring.moved import Moved, Resized
 
 Listener = Callable[[Changes], None]
 
@@ -28,6 +34,24 @@ class Kept:
     fresh: float
     numbers: dict[str, Tensor] = field(default_factory=dict)
 
+    def meet(self, parameters: dict[str, nn.Parameter]) -> dict[str, Tensor]:
+        """Return the numbers of these parameters, in their shape, type and place."""
+        return {name: self._meet(name, parameter.detach()) for name, parameter in parameters.items()}
+
+    def _meet(self, name: str, parameter: Tensor) -> Tensor:
+        known = self.numbers.get(name)
+        if known is None:
+            return torch.full_like(parameter, self.fresh)
+        if known.shape != parameter.shape:
+            more = parameter.shape[0] - known.shape[0] if parameter.dim() == known.dim() > 0 else 0
+            if more <= 0 or known.shape[1:] != parameter.shape[1:]:
+                raise ValueError(
+                    f"{name} was {tuple(known.shape)} and is {tuple(parameter.shape)}: a net may gain units by other "
+                    "means, what else changes its shape has to go through the ledger's resize"
+                )
+            known = Resized(0, torch.arange(len(known)), more).carry(known, self.fresh)
+        return known.to(parameter)
+
 
 class Ledger:
     """Owns every number that belongs to a synapse: weights, the optimizer's, importances, each mechanism's own.
@@ -37,6 +61,9 @@ class Ledger:
             (``nn.Sequential``).
         optimizer: what trains it, if anything does; its numbers follow.
         seed: what mechanisms draw derives from it, from their names and from the task.
+
+    A net has one ledger: a second one that keeps numbers or moves synapses is refused while the first one lives,
+    unless it was told to :meth:`let_go`. A copy made together with net and optimizer is the copies' ledger.
 
     Attributes:
         mechanisms: by name, those that :meth:`attach` was given.
@@ -53,6 +80,26 @@ class Ledger:
         self._kept: dict[tuple[str, str], Kept] = {}
         self._generators: dict[str, torch.Generator] = {}
         self.steps = StepHooks(self)
+
+    def let_go(self) -> None:
+        """Neither watch nor scale steps any longer; another ledger may own the net's synapses."""
+        self.steps.remove()
+        if _owner_of(self.model) is self:
+            del _OWNERS[self.model]
+
+    def _own(self) -> None:
+        if _owner_of(self.model) is not None and _owner_of(self.model) is not self:
+            gc.collect()  # a ledger that nobody holds any more may wait for this
+        owner = _owner_of(self.model)
+        if owner is None:
+            _OWNERS[self.model] = weakref.ref(self)
+        elif owner is not self:
+            raise ValueError("the net's synapses have a ledger already: use that one, or tell it to let_go()")
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Become the ledger of a copied net, and of its optimizer."""
+        self.__dict__.update(state)
+        self.steps.refresh()
 
     # -------------------- numbers
 
@@ -82,6 +129,7 @@ class Ledger:
             key: what they are.
             fresh: what they are at first, and what a new synapse gets.
         """
+        self._own()
         kept = self._kept.get((owner, key))
         if kept is None:
             numbers = {name: torch.full_like(p, fresh, requires_grad=False) for name, p in self.parameters().items()}
@@ -112,6 +160,7 @@ class Ledger:
         Raises:
             ValueError: as :func:`cl_sparse.synapses.rewire.rewire`; nothing has changed then.
         """
+        self._own()
         shape = synapses.parameter.shape
         moved = rewire(synapses, drop, grow, values)
         self._follow({synapses.name: (shape, moved)})
@@ -128,11 +177,12 @@ class Ledger:
             generator: draws their weights; default: one that derives from the ledger's seed.
 
         Returns:
-            What changed, by the name of each parameter and buffer.
+            What changed, by the name of each parameter and buffer, and of the layer.
 
         Raises:
             ValueError: it is not known who consumes the layer's units, or ``keep`` is out of range or repeats a unit.
         """
+        self._own()
         consumers = self.consumers().get(layer)
         if consumers is None:
             raise ValueError(f"{layer}: not known who reads its units: its model's consumers() has to say")
@@ -152,7 +202,7 @@ class Ledger:
         if own is not None:
             found: dict[str, Consumers] = own()
             return found
-        return consumers_of(self.model.named_children()) if isinstance(self.model, nn.Sequential) else {}
+        return consumers_of(self.model._modules.items()) if isinstance(self.model, nn.Sequential) else {}
 
     def _follow(self, changes: Changes) -> None:
         parameters = self.parameters()
@@ -182,6 +232,9 @@ class Ledger:
             )
         if name in self.mechanisms:
             raise ValueError(f"there is a mechanism {name!r} already: give this one another name")
+        if mechanism.fractional and isinstance(self.optimizer, LazySGD):
+            self.optimizer.check_fractional()
+        self._own()
         self.mechanisms[name] = mechanism
         self._generators[name] = torch.Generator()
         mechanism.name = name
@@ -189,10 +242,26 @@ class Ledger:
         self.steps.refresh()
 
     def before_task(self, task: int) -> None:
-        """Tell the mechanisms that training on task number ``task`` begins."""
+        """Tell the mechanisms that training on task number ``task`` begins.
+
+        Parameters that the net has gained since, or that were put in place of others of the same name, get fresh
+        numbers; one that has gained units (rows) by other means than :meth:`resize` keeps those of its first rows.
+
+        Raises:
+            ValueError: a parameter has changed its shape otherwise.
+        """
+        self._meet_the_net()
         for name, mechanism in self.mechanisms.items():
             self._generators[name].manual_seed(derive_seed(self.seed, "mechanism", name, task))
             mechanism.before_task(task)
+
+    def _meet_the_net(self) -> None:
+        parameters = self.parameters()
+        met = {key: kept.meet(parameters) for key, kept in self._kept.items()}
+        for key, numbers in met.items():
+            self._kept[key].numbers.clear()
+            self._kept[key].numbers.update(numbers)
+        self.steps.refresh()
 
     def penalty(self) -> Tensor | float:
         """Return what the mechanisms add to the loss; 0.0 if nothing."""
@@ -237,6 +306,7 @@ class Ledger:
         return {
             "numbers": [[owner, key, dict(kept.numbers)] for (owner, key), kept in self._kept.items()],
             "resizings": self.resizings,
+            "samples seen": {name: layer.learning_iterations for name, layer in self._k_winners()},
             "mechanisms": {name: mechanism.state_dict() for name, mechanism in self.mechanisms.items()},
         }
 
@@ -249,6 +319,8 @@ class Ledger:
         if state["mechanisms"].keys() != self.mechanisms.keys():
             raise ValueError(f"the state is of {sorted(state['mechanisms'])}, not of {sorted(self.mechanisms)}")
         self.resizings = state["resizings"]
+        for name, layer in self._k_winners():
+            layer.learning_iterations = state["samples seen"][name]
         shapes = {name: parameter.shape for name, parameter in self.parameters().items()}
         for owner, key, numbers in state["numbers"]:
             if {name: tensor.shape for name, tensor in numbers.items()} != shapes:
@@ -259,6 +331,18 @@ class Ledger:
         for name, mechanism in self.mechanisms.items():
             mechanism.load_state_dict(state["mechanisms"][name])
         self.steps.refresh()
+
+    def _k_winners(self) -> Iterator[tuple[str, KWinnersBase]]:
+        return ((name, layer) for name, layer in self.model.named_modules() if isinstance(layer, KWinnersBase))
+
+
+_OWNERS: weakref.WeakKeyDictionary[nn.Module, weakref.ref[Ledger]] = weakref.WeakKeyDictionary()
+
+
+def _owner_of(model: nn.Module) -> Ledger | None:
+    """Return the ledger that lives and owns the synapses of a net."""
+    known = _OWNERS.get(model)
+    return None if known is None else known()
 
 
 def _check_kept(keep: Tensor, add: int, units: int) -> None:

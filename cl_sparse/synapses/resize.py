@@ -6,13 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from cl_sparse.layers import KWinnersBase, SparseWeightsBase
-from cl_sparse.layers.consumers import Consumers
+from cl_sparse.layers.consumers import BATCH_NORM, Consumers, per_unit
 from cl_sparse.layers.sparse_linear import SparseLinear
 from cl_sparse.layers.sparse_resize import resize_live
 from cl_sparse.wiring.moved import Moved, Resized, replace_data
 
 Changes = dict[str, tuple[torch.Size, Moved]]
-"""By name of each parameter or buffer that changed: its shape before, and how numbers of that shape follow."""
+"""By name of each parameter or buffer that changed: its shape before, and how numbers of that shape follow. By name of
+a layer that was resized: its number of units before, and how numbers per unit follow."""
 
 
 class Resizing:
@@ -26,6 +27,9 @@ class Resizing:
         add: number of new units behind them. They start as torch's layers do, uniform in ±1/√(live inputs), and what
             reads them starts at 0.
         generator: draws the new weights and places.
+
+    Raises:
+        ValueError: a consumer does not fit; nothing has changed then.
     """
 
     def __init__(
@@ -34,12 +38,28 @@ class Resizing:
         self.model, self.layer, self.consumers = model, layer, consumers
         self.keep, self.add, self.generator = keep, add, generator
         self.changes: Changes = {}
+        self.units = weight_shape(model.get_submodule(layer))[0]
+        for name in consumers.per_unit:
+            self._check_per_unit(name)
+        for name in consumers.readers:
+            if weight_shape(model.get_submodule(name))[1] % self.units:
+                raise ValueError(f"{name} reads {layer}, but the number of its inputs is no multiple of its units")
+
+    def _check_per_unit(self, name: str) -> None:
+        module = self.model.get_submodule(name)
+        held = per_unit(module)
+        if held is None:
+            raise ValueError(f"{name}: its per_unit has to say what a {type(module).__name__} holds for each unit")
+        for own in held:
+            shape = tensor_of(module, own).shape
+            if shape[unit_axis(module)] != self.units:
+                raise ValueError(f"{name}.{own} is {tuple(shape)}, which is not one for each unit of {self.layer}")
 
     @torch.no_grad()
     def carry_out(self) -> Changes:
         """Change the layer, what follows it by unit, and its readers' inputs; return what changed."""
-        module = self.model.get_submodule(self.layer)
-        units = weight_shape(module)[0]
+        units = self.units
+        self.changes[self.layer] = torch.Size((units,)), Resized(0, self.keep, self.add)
         self._weight(self.layer, Resized(0, self.keep, self.add))
         for name in self.consumers.per_unit:
             self._per_unit(name)
@@ -92,22 +112,17 @@ class Resizing:
     def _per_unit(self, layer: str) -> None:
         module = self.model.get_submodule(layer)
         n = len(self.keep) + self.add
+        for name, fresh in (per_unit(module) or {}).items():
+            self._tensor(self._named(layer, name), Resized(unit_axis(module), self.keep, self.add), fresh)
         if isinstance(module, KWinnersBase):
-            self._tensor(
-                self._named(layer, "duty_cycle"), Resized(int(module.duty_cycle.dim() > 1), self.keep, self.add), 0.0
-            )
             module.resize(n)
-            return
-        for name, fresh in (("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
-            if getattr(module, name) is not None:
-                self._tensor(self._named(layer, name), Resized(0, self.keep, self.add), fresh)
-        setattr(module, "num_features", n)  # noqa: B010 (a module's attributes are typed as tensors)
+        elif isinstance(module, BATCH_NORM):
+            module.num_features = n
 
     def _tensor(self, name: str, change: Resized, fresh: Tensor | float) -> None:
         owner, _, own = name.rpartition(".")
         module = self.model.get_submodule(owner)
-        tensor: Tensor | None = module._parameters[own] if own in module._parameters else module.get_buffer(own)
-        assert tensor is not None
+        tensor = tensor_of(module, own)
         self.changes[name] = tensor.shape, change
         carried = change.carry(tensor.detach(), fresh)
         if isinstance(tensor, nn.Parameter):
@@ -120,6 +135,18 @@ class Resizing:
 
     def _named(self, layer: str, name: str) -> str:
         return f"{layer}.{name}" if layer else name
+
+
+def tensor_of(module: nn.Module, name: str) -> Tensor:
+    """Return a parameter, as it is stored, or a buffer."""
+    tensor = module._parameters[name] if name in module._parameters else module.get_buffer(name)
+    assert tensor is not None
+    return tensor
+
+
+def unit_axis(module: nn.Module) -> int:
+    """Return along which axis the units lie in what a module holds for each: (1, C, 1, 1) of k-winner channels."""
+    return int(isinstance(module, KWinnersBase) and module.duty_cycle.dim() > 1)
 
 
 def weight_shape(module: nn.Module) -> torch.Size:

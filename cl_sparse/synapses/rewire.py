@@ -6,7 +6,7 @@ from torch import Tensor
 from cl_sparse.layers import SparseWeightsBase
 from cl_sparse.layers.sparse_linear import SparseLinear
 from cl_sparse.synapses.synapses import Synapses
-from cl_sparse.wiring.moved import Moved, Swapped
+from cl_sparse.wiring.moved import Moved, Swapped, index_of
 
 Places = tuple[Tensor, Tensor]
 """Unit and input of each of some synapses, long (n,) each."""
@@ -39,19 +39,20 @@ def rewire(synapses: Synapses, drop: Tensor, grow: Places, values: Tensor | None
 def _rewire_masked(
     synapses: Synapses, module: SparseWeightsBase, drop: Tensor, grow: Places, values: Tensor | None
 ) -> Swapped:
-    weight, mask = synapses.parameter, module.zero_mask.flatten(1)
+    weight, mask = synapses.parameter, module.zero_mask
     units, inputs = synapses.places()
     drop = drop.to(units)
     _check_positions(drop, len(units))
     dropped, grown = (units[drop], inputs[drop]), (grow[0].to(units).flatten(), grow[1].to(units).flatten())
-    live = ~mask.bool()
+    live = ~mask.flatten(1).bool()
     live[dropped] = False
     _check_places(grown, live)
     fresh = weight.new_zeros(len(grown[0])) if values is None else values.to(weight)
     if fresh.shape != grown[0].shape:
         raise ValueError(f"values must be {tuple(grown[0].shape)}, not {tuple(fresh.shape)}")
-    mask[dropped], mask[grown] = True, False
-    weight.flatten(1)[dropped], weight.flatten(1)[grown] = 0.0, fresh
+    gone, new = index_of(*dropped, weight.shape), index_of(*grown, weight.shape)
+    mask[gone], mask[new] = True, False
+    weight[gone], weight[new] = 0.0, fresh
     weight.grad = None
     return Swapped(dropped, grown)
 

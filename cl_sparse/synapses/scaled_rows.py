@@ -14,6 +14,11 @@ from cl_sparse.synapses.lazy_rows import StepRule, WeightRows
 if TYPE_CHECKING:
     from cl_sparse.kernels.scaled_rows import ScaledState
 
+FRACTIONAL = (
+    "LazySGD scales updates by factors other than 0 and 1 only without weight decay: set it to 0, or train with "
+    "another optimizer"
+)
+
 
 class ScaledRows(WeightRows):
     """As :class:`WeightRows`, with w ← w + s·(step(w) − w) in place of each step; the momentum is not scaled.
@@ -34,10 +39,7 @@ class ScaledRows(WeightRows):
     def __init__(self, weight: InputMajorWeight, momentum: Tensor | None, rule: StepRule, scale: Tensor) -> None:
         super().__init__(weight, momentum, rule)
         if rule.weight_decay and not bool(((scale == 0) | (scale == 1)).all()):
-            raise ValueError(
-                "LazySGD scales updates by factors other than 0 and 1 only without weight decay: set it to 0, or train "
-                "with another optimizer"
-            )
+            raise ValueError(FRACTIONAL)
         self.scale = scale
 
     def _advance(self, wanted: NDArray[np.int64]) -> None:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from cl_sparse.layers.active_linear import InputMajorWeight
-from cl_sparse.synapses.lazy_sgd import LazySGD
+from cl_sparse.synapses.lazy_sgd import LazySGD, scale_change
 from cl_sparse.synapses.mechanism import Needs
 from cl_sparse.synapses.resize import Changes
+from cl_sparse.wiring.moved import Moved
 
 if TYPE_CHECKING:
     from cl_sparse.synapses.ledger import Ledger
@@ -24,21 +26,42 @@ class Touched:
     """The part of a parameter that took part in a step.
 
     Attributes:
-        at: index of the entries, (unit,) or (unit, input), long (e,) each, possibly repeated; None for all of them.
+        at: index of the entries: (unit, input), long (e,) each; or (unit,), long (e,), for whole units, that is, rows;
+            None for all entries. Layers that compute only what wins name an entry once for each sample that used it.
         grad: their gradients, in the shape of ``parameter[at]``; those of a repeated entry add up.
         change: what the step changed them by; a repeated entry has the whole change each time.
+        now: their values after the step.
     """
 
     at: Index | None
     grad: Tensor
     change: Tensor
+    now: Tensor
 
     def add(self, numbers: Tensor, terms: Tensor) -> None:
-        """Add ``terms``, in the shape of ``grad``, to ``numbers`` (in the shape of the parameter), in place."""
+        """Add ``terms``, in the shape of ``grad``, to ``numbers`` (in the shape of the parameter), in place.
+
+        Terms of a repeated entry add up, as they must for what is linear in the gradient.
+        """
         if self.at is None:
             numbers.add_(terms)
         else:
             numbers.index_put_(self.at, terms, accumulate=True)
+
+    def once(self) -> Touched:
+        """Return the same with each entry there once and its gradients summed: for counts, signs and largest values."""
+        if self.at is None:
+            return self
+        at, number = torch.unique(torch.stack(self.at), dim=1, return_inverse=True)
+        grad = self.grad.new_zeros(at.shape[1], *self.grad.shape[1:]).index_add_(0, number, self.grad)
+        first = number.new_empty(at.shape[1]).index_copy_(0, number, torch.arange(len(number), device=number.device))
+        return Touched(tuple(at), grad, self.change[first], self.now[first])
+
+    def follow(self, moved: Moved) -> Touched:
+        """Return the same after a rewiring or resizing; entries that were named one by one are nobody's then."""
+        if self.at is None:
+            return Touched(None, *(moved.carry(numbers) for numbers in (self.grad, self.change, self.now)))
+        return Touched(tuple(ids[:0] for ids in self.at), self.grad[:0], self.change[:0], self.now[:0])
 
 
 @dataclass
@@ -62,7 +85,7 @@ class StepHooks:
         self.ledger = ledger
         self.scales: list[dict[str, Tensor]] = []
         self._product: dict[str, Tensor] = {}
-        self._before: dict[str, tuple[Index | None, Tensor]] = {}
+        self._before: dict[str, _Before] = {}
         self._step: Step | None = None
         self._names: dict[str, nn.Parameter] = {}
         self._hooks: list[Any] = []
@@ -83,25 +106,24 @@ class StepHooks:
             optimizer.scale_updates({self._names[name]: scale for name, scale in self._product.items()})
         wanted = bool(self._product) or self.watched
         if not wanted and self._step is None:
-            for hook in self._hooks:
-                hook.remove()
-            self._hooks = []
+            self.remove()
         elif wanted and not self._hooks:
             self._hooks = [
                 optimizer.register_step_pre_hook(self._before_step),
                 optimizer.register_step_post_hook(self._after_step),
             ]
 
+    def remove(self) -> None:
+        """Watch no longer."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
     def follow(self, changes: Changes) -> None:
         """Let the step that mechanisms are looking at follow, when one of them rewires or resizes meanwhile."""
         touched = {} if self._step is None else self._step.touched
         for name in touched.keys() & changes.keys():
-            _, moved = changes[name]
-            at, grad, change = touched[name].at, touched[name].grad, touched[name].change
-            if at is None:
-                touched[name] = Touched(None, moved.carry(grad), moved.carry(change))
-            else:  # places of a net that has other ones now
-                touched[name] = Touched(tuple(ids[:0] for ids in at), grad[:0], change[:0])
+            touched[name] = touched[name].follow(changes[name][1])
 
     def _all_scales(self) -> dict[str, Tensor]:
         product: dict[str, Tensor] = {}
@@ -110,30 +132,45 @@ class StepHooks:
                 product[name] = product[name] * factor if name in product else factor
         return {name: factor for name, factor in product.items() if bool((factor != 1).any())}
 
-    @torch.no_grad()
-    def _before_step(self, *_: Any) -> None:
-        watched = self.watched
+    def _before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Look at the weights before the step; if it is given a closure, after that has made the gradients."""
+        closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
         self._before = {}
-        for name, parameter in self._names.items():
-            if parameter.grad is None or not (watched or name in self._product):
-                continue
-            at = _touched(parameter)
-            if at is None:
-                self._before[name] = None, parameter.detach().clone()
-            elif watched:
-                self._before[name] = at, parameter.detach()[at]
+        if closure is None:
+            self._look()
+            return None
+
+        def looked_at() -> Any:
+            loss = closure()
+            if not self._before:
+                self._look()
+            return loss
+
+        return args[:1], kwargs | {"closure": looked_at}
 
     @torch.no_grad()
-    def _after_step(self, *_: Any) -> None:
+    def _look(self) -> None:
+        watched = self.watched
+        for name, parameter in self._names.items():
+            scaled = name in self._product and not self._scaled_inside(parameter)
+            if parameter.grad is not None and (watched or scaled):
+                self._before[name] = _before(parameter, whole=scaled)
+
+    @torch.no_grad()
+    def _after_step(self, optimizer: Optimizer, *_: Any) -> None:
+        before, self._before = self._before, {}
+        found_inf = getattr(optimizer, "found_inf", None)
+        if found_inf is not None and bool(found_inf):
+            return  # a gradient scaler let a fused optimizer skip the step
         step = self._step = Step()
         watched = self.watched
-        for name, (at, before) in self._before.items():
+        for name, held in before.items():
             parameter = self._names[name]
             if name in self._product and not self._scaled_inside(parameter):
-                torch.lerp(before, parameter, self._product[name], out=parameter)
+                scale_change(parameter, held.values, self._product[name])
             if watched:
-                step.touched[name] = Touched(at, _gradient(parameter, at), _current(parameter, at) - before)
-        self._before = {}
+                now = _now(parameter, held.at)
+                step.touched[name] = Touched(held.at, _gradient(parameter, held.at), now - held.touched(), now)
         if watched:
             for mechanism in self.ledger.mechanisms.values():
                 if mechanism.needs >= Needs.TOUCHED:
@@ -143,11 +180,32 @@ class StepHooks:
     def _scaled_inside(self, parameter: Tensor) -> bool:
         return isinstance(self.ledger.optimizer, LazySGD) and parameter in self.ledger.optimizer.scales
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy's optimizer has no hooks; the ledger's copy registers them anew."""
+        return self.__dict__ | {"_hooks": []}
 
-def _touched(parameter: nn.Parameter) -> Index | None:
-    """Return the index of the entries that a sparse gradient names, or None."""
+
+@dataclass(frozen=True)
+class _Before:
+    """What a parameter was before a step: all of it, or (``values`` being ``parameter[at]``) what will be touched."""
+
+    at: Index | None
+    values: Tensor
+    whole: bool
+
+    def touched(self) -> Tensor:
+        return self.values[self.at] if self.whole and self.at is not None else self.values
+
+
+def _before(parameter: nn.Parameter, whole: bool) -> _Before:
     grad = parameter.grad
-    return tuple(grad._indices()) if grad is not None and grad.is_sparse else None
+    at = tuple(grad._indices()) if grad is not None and grad.is_sparse else None
+    rows = parameter.lazy_rows if isinstance(parameter, InputMajorWeight) else None
+    if rows is not None and (at is None or len(at) == 1):
+        rows.catch_up()  # what was put off is not this step's change
+    if at is None or whole:
+        return _Before(at, parameter.detach().clone(), True)
+    return _Before(at, parameter.detach()[at], False)
 
 
 def _gradient(parameter: nn.Parameter, at: Index | None) -> Tensor:
@@ -155,7 +213,7 @@ def _gradient(parameter: nn.Parameter, at: Index | None) -> Tensor:
     return parameter.grad if at is None else parameter.grad._values()
 
 
-def _current(parameter: nn.Parameter, at: Index | None) -> Tensor:
+def _now(parameter: nn.Parameter, at: Index | None) -> Tensor:
     if at is None:
         return parameter.detach()
     rows = parameter.lazy_rows if isinstance(parameter, InputMajorWeight) else None

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from cl_sparse.layers import SparseWeightsBase
 from cl_sparse.layers.active_linear import ActiveLinear
 from cl_sparse.layers.sparse_linear import SparseLinear
+from cl_sparse.wiring.moved import index_of
 
 Stored = Literal["dense", "masked", "live", "winner"]
 """How a layer stores its synapses: all places (dense); all places, some held at zero (masked); the live ones alone
@@ -71,26 +72,31 @@ class Synapses:
 
     def of_live(self, numbers: Tensor) -> Tensor:
         """Return numbers (in the parameter's shape) of the live synapses only, (n_live,), ordered as :meth:`places`."""
-        return numbers if self.stored == "live" else numbers.flatten(1)[self.places()]
+        return numbers if self.stored == "live" else numbers[index_of(*self.places(), self.shape)]
 
     def set_live(self, numbers: Tensor, values: Tensor) -> None:
         """Write ``values`` (n_live,), ordered as :meth:`places`, into numbers in the parameter's shape, in place."""
         if self.stored == "live":
             numbers.copy_(values)
         else:
-            numbers.flatten(1)[self.places()] = values
+            numbers[index_of(*self.places(), self.shape)] = values
 
-    def current(self, at: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def current(self, at: tuple[Tensor, ...] | None = None) -> Tensor:
         """Return the weights, up to date, without gradient.
 
         Args:
-            at: unit and input of the wanted ones, long (e,) each, for a layer that stores all places; None for all, in
-                the shape of the parameter. Only these inputs' rows are brought up to date.
+            at: which, as ``Touched.at`` or :meth:`places` say it: unit and input, long (e,) each, or (unit,) for whole
+                units; None for all. Of a winner layer only these inputs' rows are brought up to date.
+
+        Returns:
+            those at ``at``, (e,), or (e, inputs, ...) of whole units; for None all, in the shape of the parameter.
         """
         if isinstance(self.module, ActiveLinear):
-            self.module.current_weight(None if at is None else at[1])
+            self.module.current_weight(at[1] if at is not None and len(at) == 2 else None)
         values = self.parameter.detach()
-        return values if at is None else values.flatten(1)[at]
+        if at is None or len(at) == 1 or self.stored == "live":
+            return values if at is None else values[at]
+        return values[index_of(at[0], at[1], self.shape)]
 
 
 def synapses_of(model: nn.Module) -> Iterator[Synapses]:

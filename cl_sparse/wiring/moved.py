@@ -38,9 +38,9 @@ class Swapped:
     def carry(self, numbers: Tensor, fresh: Fresh = 0.0) -> Tensor:
         """See :class:`Moved`; ``fresh`` is one number or (g,), in the order of ``grown``."""
         carried = numbers.clone()
-        by_unit = carried.flatten(1)
-        by_unit[self.dropped] = 0.0 if isinstance(fresh, Tensor) else fresh
-        by_unit[self.grown] = fresh.to(carried) if isinstance(fresh, Tensor) else fresh
+        dropped, grown = (index_of(*places, carried.shape) for places in (self.dropped, self.grown))
+        carried[dropped] = 0.0 if isinstance(fresh, Tensor) else fresh
+        carried[grown] = fresh.to(carried) if isinstance(fresh, Tensor) else fresh
         return carried
 
 
@@ -66,6 +66,13 @@ class Resized:
         return like_layout(
             torch.cat([numbers.index_select(self.axis, self.kept.to(numbers.device)), new], self.axis), numbers
         )
+
+
+def index_of(units: Tensor, inputs: Tensor, shape: torch.Size) -> tuple[Tensor, ...]:
+    """Return units and inputs (places in a flattened kernel) as an index into a weight of ``shape``, however it lies
+    in memory: ``flatten`` would copy one that lies channels last, and what is written there would be lost.
+    """
+    return (units, inputs) if len(shape) == 2 else (units, *torch.unravel_index(inputs, shape[1:]))
 
 
 def like_layout(tensor: Tensor, model: Tensor) -> Tensor:

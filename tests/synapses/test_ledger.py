@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from cl_sparse.layers import SparseWeightsBase
-from cl_sparse.synapses import Ledger, Mechanism, Needs, Synapses, density, live_synapses
+from cl_sparse.synapses import Ledger, Mechanism, Needs, Synapses, SynapticIntelligence, density, live_synapses
 from cl_sparse.wiring.moved import Resized, Swapped
 from tests.synapses.nets import NETS, OPTIMIZERS, batch, train_step
 
@@ -333,3 +333,149 @@ def test_units_that_come_later_are_others() -> None:
     ledger.resize("0", torch.arange(20), add=5)
     ledger.resize("0", torch.arange(25), add=5)
     assert not torch.equal(net[0].weight[20:25], net[0].weight[25:30])
+
+
+def test_a_net_has_one_ledger() -> None:
+    net = NETS["masked"]()
+    first = Ledger(net)
+    first.keep("a", "x")
+    second = Ledger(net)
+    assert second.synapses.keys() == first.synapses.keys()  # looking is free
+    with pytest.raises(ValueError, match="have a ledger already"):
+        second.keep("b", "x")
+    with pytest.raises(ValueError, match="have a ledger already"):
+        second.resize("0", torch.arange(19))
+    first.let_go()
+    second.keep("b", "x")
+    with pytest.raises(ValueError, match="have a ledger already"):
+        first.keep("a", "y")
+    del second
+    first.keep("a", "y")  # nobody holds the second any more
+
+
+def test_kernels_that_lie_channels_last_keep_their_numbers() -> None:
+    torch.manual_seed(0)
+    net = NETS["conv"]().to(memory_format=torch.channels_last)
+    twin = NETS["conv"]()
+    twin.load_state_dict(net.state_dict())
+    read = []
+    for each in (net, twin):
+        ledger = Ledger(each, OPTIMIZERS["nesterov"](each))
+        train_step(each, ledger.optimizer, 0)
+        tags = ledger.keep("test", "tag")
+        found = ledger.synapses["1.module.weight"]
+        found.set_live(tags[found.name], torch.arange(1.0, found.n_live + 1))
+        units, inputs = found.places()
+        free = torch.ones(6, 12, dtype=torch.bool)
+        free[units, inputs] = False
+        grown = free.nonzero()[:4]
+        ledger.rewire(found, torch.arange(5), (grown[:, 0], grown[:, 1]), torch.full((4,), 0.25))
+        train_step(each, ledger.optimizer, 1)
+        momentum = ledger.optimizer.state[found.parameter]["momentum_buffer"]
+        read.append((found.places(), found.of_live(tags[found.name]), found.of_live(momentum), found.current()))
+        assert torch.equal(found.current(found.places()), found.of_live(found.current()))
+    assert net[1].module.weight.is_contiguous(memory_format=torch.channels_last)
+    for ours, theirs in zip(*read, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+class Slopes(nn.Module):
+    """A layer that holds a number for each unit and says so."""
+
+    per_unit = {"slope": 0.5}  # noqa: RUF012 (torch's modules type their attributes)
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.arange(float(n)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.slope
+
+
+def test_a_layer_that_says_what_it_holds_for_each_unit_is_resized_along() -> None:
+    net = nn.Sequential(nn.Linear(4, 6), Slopes(6), nn.Sequential(nn.Dropout(0.1), nn.Linear(6, 2)))
+    ledger = Ledger(net)
+    structure = ledger.structure()
+    changes = ledger.resize("0", torch.tensor([5, 1]), add=1)
+    assert net[1].slope.tolist() == [5.0, 1.0, 0.5]
+    assert net(torch.randn(3, 4)).shape == (3, 2)
+    assert changes["0"][1].carry(torch.arange(6), -1).tolist() == [5, 1, -1]
+    ledger.rebuild(structure)
+    assert net[1].slope.shape == (6,)
+
+
+class Opaque(nn.Module):
+    """A layer nobody knows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def refused() -> dict[str, nn.Sequential]:
+    twice, winners = nn.Linear(6, 6), nn.ReLU()
+    return {
+        "unknown": nn.Sequential(nn.Linear(4, 6), Opaque(), nn.Linear(6, 2)),
+        "layer norm": nn.Sequential(nn.Linear(4, 6), nn.LayerNorm(6), nn.Linear(6, 2)),
+        "PReLU": nn.Sequential(nn.Linear(4, 6), nn.PReLU(6), nn.Linear(6, 2)),
+        "Conv1d": nn.Sequential(nn.Linear(4, 6), nn.Conv1d(6, 6, 1), nn.Linear(6, 2)),
+        "its reader is there twice": nn.Sequential(nn.Linear(4, 6), winners, twice, winners, twice, nn.Linear(6, 2)),
+        "per unit twice": nn.Sequential(nn.Linear(4, 6), *[nn.BatchNorm1d(6)] * 2, nn.Linear(6, 2)),
+        "groups": nn.Sequential(nn.Conv2d(2, 6, 1, groups=2), nn.Conv2d(6, 2, 1)),
+        "reader's groups": nn.Sequential(nn.Conv2d(2, 6, 1), nn.Conv2d(6, 4, 1, groups=2)),
+        "flattened normalisation": nn.Sequential(
+            nn.Conv2d(2, 6, 1), nn.Flatten(), nn.BatchNorm1d(24), nn.Linear(24, 2)
+        ),
+        "a reader of something else": nn.Sequential(nn.Linear(4, 6), nn.Linear(8, 2)),
+    }
+
+
+@pytest.mark.parametrize("case", sorted(refused()))
+def test_layers_whose_readers_are_not_known_for_sure_are_not_resized(case: str) -> None:
+    net = refused()[case]
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    with pytest.raises(ValueError, match=r"not known|not one for each unit|no multiple"):
+        Ledger(net).resize("0", torch.arange(5))
+    assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in before.items())
+
+
+def test_a_net_that_gained_outputs_or_heads_by_other_means_goes_on() -> None:
+    net = NETS["dense"]()
+    ledger = Ledger(net, OPTIMIZERS["sgd"](net))
+    tags = ledger.keep("test", "tag", fresh=-1.0)
+    tags["2.weight"].fill_(7.0)
+    net[2] = nn.Linear(20, 8)  # as Avalanche's IncrementalClassifier
+    net.add_module("3", nn.Linear(8, 3))  # as a new head
+    ledger.before_task(1)
+    assert (tags["2.weight"][:5] == 7).all()
+    assert (tags["2.weight"][5:] == -1).all()
+    assert (tags["3.weight"] == -1).all()
+    assert tags["2.weight"].shape == (8, 20)
+    net[2] = nn.Linear(21, 8)
+    with pytest.raises(ValueError, match=r"2\.weight was \(8, 20\) and is \(8, 21\)"):
+        ledger.before_task(2)
+    assert tags["2.weight"].shape == (8, 20)
+
+
+def test_numbers_follow_a_change_of_type() -> None:
+    net = NETS["dense"]()
+    ledger = Ledger(net, OPTIMIZERS["sgd"](net))
+    tags = ledger.keep("test", "tag", fresh=2.0)
+    net.double()
+    ledger.before_task(0)
+    assert all(number.dtype is torch.float64 and (number == 2).all() for number in tags.values())
+
+
+def test_the_samples_that_k_winners_saw_come_back() -> None:
+    net = NETS["masked"]()
+    ledger = Ledger(net)
+    net(batch(0)[0])
+    state = ledger.state_dict()
+    fresh = NETS["masked"]()
+    Ledger(fresh).load_state_dict(state)
+    assert fresh[2].learning_iterations == net[2].learning_iterations == 16
+
+
+def test_a_mechanism_that_slows_down_is_refused_at_once_where_it_would_not_be_exact() -> None:
+    net = NETS["winner"]()
+    with pytest.raises(ValueError, match="only without weight decay"):
+        Ledger(net, OPTIMIZERS["lazy"](net)).attach(SynapticIntelligence(mode="slow"))
