@@ -103,3 +103,15 @@ def test_the_probe_follows_a_net_that_grows():
     ledger.resize("features.fc1", torch.tensor([5, 0]), add=1)
     assert probe.on_idxs[first].tolist() == [5, 0, 0]
     assert probe.on_idxs[second].tolist() == list(range(6))
+
+
+def test_the_probe_follows_layers_without_bias():
+    net = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 6, bias=False), nn.ReLU(), nn.Linear(6, 2))
+    probe = SparsityProbe(net, n_tasks=1)
+    ledger = Ledger(net)
+    ledger.listeners.append(probe.follow)
+    probe.on_idxs = {"1": torch.arange(6), "3": torch.arange(6)}
+    ledger.resize("0", torch.tensor([4]))
+    assert (probe.on_idxs["1"].tolist(), probe.on_idxs["3"].tolist()) == ([4], list(range(6)))
+    ledger.resize("2", torch.tensor([2, 3]))
+    assert (probe.on_idxs["1"].tolist(), probe.on_idxs["3"].tolist()) == ([4], [2, 3])
