@@ -3,8 +3,8 @@
 A step without gradient multiplies the state (w, v) of a synapse by a matrix M(s). Its n-th power is
 P₀ⁿ + s·(P₁ⁿ − P₀ⁿ), with P₁ the matrix of an unscaled step and P₀ that of a synapse that stays, exactly if there is no
 weight decay (then w' = w − s·c·v and v' = μ·v) or if s is 0 or 1. ``powers`` (n, 8) holds P₁ⁿ and P₀ⁿ, flattened.
-``scale`` (inputs, units) lies in memory like the weight; at s = 0 a weight stays even if its
-momentum is not finite. ``kick`` holds what a gradient of 1 adds: to w and to v at s = 1, then at s = 0.
+``scale`` (inputs, units) lies in memory like the weight. ``kick`` holds what a gradient of 1 adds: to w and to v at
+s = 1, then at s = 0.
 """
 
 from typing import NamedTuple
@@ -65,8 +65,7 @@ def step_rows(
             w, v, s = weight[i], momentum[i], scale[i]
             _advance_row(powers[now - clock[i] + 1], w, v, s)
             for u in range(units.size):
-                if s[units[u]] != 0:
-                    w[units[u]] += s[units[u]] * kick_w * grads[u, i]
+                w[units[u]] += s[units[u]] * kick_w * grads[u, i]
             if v.size:
                 for u in range(units.size):
                     v[units[u]] += kick_v * grads[u, i]
@@ -80,9 +79,7 @@ def add_entries(units: Array, inputs: Array, grads: Array, state: ScaledState, k
     kind = weight.dtype.type
     kick_w, moving_v, staying_v = kind(kick[0]), kind(kick[1]), kind(kick[3])
     for e in range(grads.size):
-        s = scale[inputs[e], units[e]]
-        if s != 0:
-            weight[inputs[e], units[e]] += s * kick_w * grads[e]
+        weight[inputs[e], units[e]] += scale[inputs[e], units[e]] * kick_w * grads[e]
     if momentum.shape[1]:
         for e in range(grads.size):
             s = scale[inputs[e], units[e]]
@@ -98,9 +95,9 @@ def _advance_row(power: Array, w: Array, v: Array, s: Array) -> None:
     more_vw, more_vv = kind(power[2] - power[6]), kind(power[3] - power[7])
     if v.size == 0:
         for j in range(w.size):
-            w[j] += s[j] * ww * w[j] if s[j] != 0 else kind(0.0)
+            w[j] += s[j] * ww * w[j]
     else:
         for j in range(w.size):
             old = w[j]
-            w[j] = old + s[j] * (ww * old + wv * v[j]) if s[j] != 0 else old
+            w[j] = old + s[j] * (ww * old + wv * v[j])
             v[j] = (vw + s[j] * more_vw) * old + (vv + s[j] * more_vv) * v[j]

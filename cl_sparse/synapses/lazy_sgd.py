@@ -201,7 +201,8 @@ class LazySGD(torch.optim.SGD):
 def scale_change(parameter: Tensor, before: Tensor, scale: Tensor) -> None:
     """Set ``parameter`` to before + scale·(parameter − before), in place; with factor 0 even if it is not finite."""
     torch.lerp(before, parameter, scale, out=parameter)
-    torch.where(scale == 0, before, parameter, out=parameter)
+    if not bool(parameter.sum().isfinite()):  # 0·∞
+        torch.where(scale == 0, before, parameter, out=parameter)
 
 
 def _rule(group: dict[str, Any]) -> StepRule:

@@ -53,14 +53,16 @@ class ScaledRows(WeightRows):
 
         moving, staying = (self._early_kick, self._early_kick_staying) if early else (self.rule.kick(), _STAYS)
         kick = np.concatenate([moving, staying])
-        kernels.add_entries(units, inputs, grads, self._scaled_state(), kick)
+        state = self._scaled_state()
+        kernels.add_entries(units, inputs, _finite_where_frozen(grads, state.scale, inputs, units), state, kick)
 
     def _step_rows(self, units: NDArray[Any], grads: NDArray[Any]) -> None:
         from cl_sparse.kernels import scaled_rows as kernels
 
         kernels.use_torch_threads()
-        table = self._both_tables(self._now + 1)
-        kernels.step_rows(self._clock, self._now, table, self._scaled_state(), units, grads, self.rule.kick())
+        table, state = self._both_tables(self._now + 1), self._scaled_state()
+        grads = _finite_where_frozen(grads.T, state.scale, slice(None), units).T
+        kernels.step_rows(self._clock, self._now, table, state, units, grads, self.rule.kick())
 
     def _scaled_state(self) -> "ScaledState":
         from cl_sparse.kernels.scaled_rows import ScaledState
@@ -87,6 +89,13 @@ class ScaledRows(WeightRows):
         return self._tables
 
     _tables = np.empty((0, 8))
+
+
+def _finite_where_frozen(grads: NDArray[Any], scale: NDArray[Any], inputs: Any, units: Any) -> NDArray[Any]:
+    """Return gradients with 0 for frozen synapses, if any is not finite: 0·∞ would move what is to stay."""
+    with np.errstate(all="ignore"):
+        finite = np.isfinite(grads.sum())
+    return grads if finite else np.where(scale[inputs, units] == 0, grads.dtype.type(0), grads)
 
 
 _STAYS = np.array([0.0, 1.0])  # what a gradient of 1 adds to (w, v) of a synapse that stays

@@ -6,6 +6,7 @@ from avalanche.benchmarks import benchmark_from_datasets
 from avalanche.benchmarks.utils import DataAttribute, TaskAwareSupervisedClassificationDataset
 from avalanche.benchmarks.utils.data_attribute import TaskLabels
 from avalanche.benchmarks.utils.flat_data import ConstantSequence
+from avalanche.models import IncrementalClassifier
 from avalanche.training.supervised import Naive
 from torch import nn
 from torch.utils.data import TensorDataset
@@ -115,3 +116,18 @@ def test_the_probe_follows_layers_without_bias():
     assert (probe.on_idxs["1"].tolist(), probe.on_idxs["3"].tolist()) == ([4], list(range(6)))
     ledger.resize("2", torch.tensor([2, 3]))
     assert (probe.on_idxs["1"].tolist(), probe.on_idxs["3"].tolist()) == ([4], [2, 3])
+
+
+def test_a_classifier_that_grows_with_the_classes():
+    torch.manual_seed(0)
+    benchmark = SplitDigits(scenario="class")
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 20), nn.ReLU(), IncrementalClassifier(20, 1))
+    si = SynapticIntelligence(c=1.0)
+    plugin = Mechanisms({"si": si})
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    strategy = Naive(model=net, optimizer=optimizer, plugins=[plugin], train_mb_size=32, evaluator=None)
+    for experience in benchmark.train_stream[:3]:
+        strategy.train(experience)
+    importance = si.importance["3.classifier.weight"]
+    assert importance.shape == net[3].classifier.weight.shape
+    assert (importance > 0).any(dim=1).sum() == 6  # the classes so far
