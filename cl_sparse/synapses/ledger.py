@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cl_sparse.layers import KWinnersBase
 from cl_sparse.layers.consumers import Consumers, consumers_of, is_chain
 from cl_sparse.seeding import derive_seed
-from cl_sparse.synapses.followers import carry_optimizer, resume_optimizer, settle
+from cl_sparse.synapses.followers import carry_optimizer, check_followed, resume_optimizer, settle
 from cl_sparse.synapses.lazy_sgd import LazySGD
 from cl_sparse.synapses.mechanism import Mechanism, Needs
 from cl_sparse.synapses.resize import Changes, Resizing, weight_shape
@@ -167,6 +167,7 @@ class Ledger:
             ValueError: as :func:`cl_sparse.synapses.rewire.rewire`; nothing has changed then.
         """
         self._own()
+        check_followed(self.optimizer)
         shape = synapses.parameter.shape
         moved = rewire(synapses, drop, grow, values)
         self._follow({synapses.name: (shape, moved)})
@@ -192,7 +193,9 @@ class Ledger:
         consumers = self.consumers().get(layer)
         if consumers is None:
             raise ValueError(f"{layer}: not known who reads its units: its model's consumers() has to say")
+        keep = torch.as_tensor(keep).cpu()
         _check_kept(keep, add, weight_shape(self.model.get_submodule(layer))[0])
+        check_followed(self.optimizer)
         drawn = generator or torch.Generator().manual_seed(derive_seed(self.seed, "resize", layer, self.resizings))
         resizing = Resizing(self.model, layer, consumers, keep, add, drawn)
         self.resizings += 1

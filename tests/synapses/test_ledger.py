@@ -555,3 +555,29 @@ def test_a_state_that_does_not_fit_changes_nothing() -> None:
     with pytest.raises(ValueError, match="k-winners"):
         ledger.load_state_dict(state | {"resizings": 9})
     assert ledger.resizings == 0
+
+
+@pytest.mark.parametrize("make", [torch.optim.Adafactor, torch.optim.Rprop, torch.optim.LBFGS])
+def test_an_optimizer_whose_numbers_cannot_follow_is_refused_before_anything_changes(make: Any) -> None:
+    net = NETS["dense"]()
+    optimizer = make(net.parameters())
+    ledger = Ledger(net, optimizer)
+    x, y = batch(0)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(net(x), y)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    with pytest.raises(ValueError, match="cannot follow"):
+        ledger.resize("0", torch.arange(19, -1, -1))
+    assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in before.items())
+
+
+def test_units_may_be_given_as_a_list() -> None:
+    net = NETS["dense"]()
+    Ledger(net).resize("0", [3, 1])  # type: ignore[arg-type]
+    assert net[0].out_features == 2
