@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from cl_sparse.config import rules
 from cl_sparse.config.registry import BENCHMARKS, ArgumentError, plugin_arguments, unknown_name
-from cl_sparse.config.wording import explain, near
+from cl_sparse.config.wording import explain, near, shortened
 from cl_sparse.errors import UserError
 
 _MOST = 10**9  # of anything that is counted: beyond it, arithmetic on sizes overflows somewhere below us
@@ -52,7 +52,7 @@ class ExperimentConfig(BaseModel):
         None, description="Order in which a split stream deals out the classes; null: natural."
     )
     max_angle: float | None = Field(
-        None, gt=0, le=360, description="Rotation of a rotated stream's last task, degrees; null: the benchmark's own."
+        None, gt=0, lt=360, description="Rotation of a rotated stream's last task, degrees; null: the benchmark's own."
     )
     normalize: Literal["standard", "unit"] = Field(
         "standard",
@@ -96,7 +96,7 @@ class ExperimentConfig(BaseModel):
         1.0, gt=0, le=1, description="Share of channels on at each place after a convolution; 1: ReLU (sparsify)."
     )
     k_inference_factor: float = Field(
-        1.5, gt=0, description="Winners in evaluation over winners in training (sparsify)."
+        1.5, gt=0, le=1e6, description="Winners in evaluation over winners in training (sparsify)."
     )
     boost_strength: float = Field(
         1.0, ge=0, description="How strongly rarely used units are favoured; 0: not at all (sparsify)."
@@ -171,7 +171,7 @@ class ExperimentConfig(BaseModel):
     def _known_plugins(cls, value: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Refuse what no plugin takes; fill in the defaults, so that a result says what they were."""
         for plugin in value:
-            problem = unknown_name("plugin", plugin["name"]) if "name" in plugin else f"{plugin} has no name"
+            problem = unknown_name("plugin", plugin["name"]) if "name" in plugin else f"{shortened(plugin)} has no name"
             if problem:
                 raise ValueError(problem)
         names = [plugin["name"] for plugin in value]

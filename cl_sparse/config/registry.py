@@ -13,7 +13,7 @@ from typing import Any, Literal, get_type_hints
 from pydantic import ValidationError, create_model
 
 from cl_sparse.config.methods import Arguments, ReplayArguments
-from cl_sparse.config.wording import explain, near
+from cl_sparse.config.wording import explain, near, shortened
 from cl_sparse.errors import UserError
 
 Kind = Literal["benchmark", "strategy", "plugin"]
@@ -92,7 +92,7 @@ _TABLES: dict[Kind, Mapping[str, str | Stream | Method]] = {
 def unknown_name(kind: Kind, name: object) -> str | None:
     """Return what is wrong with ``name`` as the name of a ``kind``, in one line, or None if it is registered."""
     table = _TABLES[kind]
-    return None if isinstance(name, str) and name in table else f"unknown {kind} {name!r}{near(name, table)}"
+    return None if isinstance(name, str) and name in table else f"unknown {kind} {shortened(name)}{near(name, table)}"
 
 
 def resolve(kind: Kind, name: str) -> object:

@@ -13,7 +13,7 @@ import pickle
 import pickletools
 import reprlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,7 +136,7 @@ class _Reader(pickle._Unpickler):
     Hashing a nest of shared tuples takes for ever.
     """
 
-    dispatch = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
     for _code, _keys in (
         (pickle.SETITEM, slice(-2, -1)),
         (pickle.SETITEMS, slice(None, None, 2)),

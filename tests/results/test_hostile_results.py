@@ -159,7 +159,8 @@ def test_an_absent_file_is_a_user_error(tmp_path):
     ],
 )
 def test_json_numbers_that_their_type_cannot_hold_are_refused(tmp_path, dtype, numbers, message):
-    text = f'{{"config": {{}}, "stats": {{"x": {numbers}}}, "types": {{"/stats/x": {{"dtype": "{dtype}", "shape": [1]}}}}}}'
+    types = f'{{"/stats/x": {{"dtype": "{dtype}", "shape": [1]}}}}'
+    text = f'{{"config": {{}}, "stats": {{"x": {numbers}}}, "types": {types}}}'
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(UserError, match=rf"a\.json: .*{message}"):
         load_result(tmp_path / "a.json")
