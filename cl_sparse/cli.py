@@ -17,6 +17,7 @@ from cl_sparse.errors import UserError
 from cl_sparse.run.plan import RunPlan
 
 DEFAULT_NAME = "quickstart"
+_MOST_THREADS = 1024  # of more, a system may not be able to start them all
 _BAD_INPUT = 2
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141  # what a shell reports of a program that SIGPIPE ended
@@ -84,7 +85,7 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     add("--data-root", type=Path, metavar="DIR", help="where data sets are (default: $CL_SPARSE_DATA, else ./data)")
     add("--results-dir", type=Path, default=Path("results"), metavar="DIR", help="where results go (default: results)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (default: auto)")
-    add("--threads", type=_whole(1), metavar="N", help="CPU threads (default: as many as torch chooses)")
+    add("--threads", type=_whole(1, _MOST_THREADS), metavar="N", help="CPU threads (default: as many as torch chooses)")
     add("--resume", action="store_true", help="continue runs that were stopped")
     add("--quiet", action="store_true", help="print no progress")
     add("--dry-run", action="store_true", help="time 20 steps and print how long each experiment would take")

@@ -7,7 +7,7 @@ meant. Nothing here imports torch.
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from cl_sparse.config import rules
 from cl_sparse.config.registry import BENCHMARKS, ArgumentError, plugin_arguments, unknown_name
@@ -38,7 +38,7 @@ class ExperimentConfig(BaseModel):
         None, description="For benchmark mnist only: perm is PermutedMNIST, split is SplitMNIST."
     )
     num_batch: int | None = Field(
-        None, ge=1, le=100_000, description="Tasks in the stream; null: the benchmark's own number."
+        None, ge=1, le=1000, description="Tasks in the stream; null: the benchmark's own number."
     )
     dataset: str | None = Field(
         None,
@@ -151,6 +151,12 @@ class ExperimentConfig(BaseModel):
         "run's seed.",
     )
 
+    _where: Mapping[str, str] = PrivateAttr(default_factory=dict)  # parameter -> where it was set
+
+    def place(self, key: str) -> str:
+        """Return what a message about a parameter starts with: where it was set, in a file or by ``--set``."""
+        return _place(key, self.name, self._where)
+
     @field_validator("*")
     @classmethod
     def _countable(cls, value: object) -> object:
@@ -262,10 +268,7 @@ def build_config(
     where = where or {}
 
     def place(key: str) -> str:
-        if key in where:
-            return where[key]
-        whole, dot, part = key.rpartition(".")  # of an argument, what is known may be where its plugins are from
-        return f"{place(whole)}.{part}" if dot else f"{where.get('', name)}.{key}"
+        return _place(key, name, where)
 
     for key in parameters:
         if key == "name":
@@ -273,7 +276,7 @@ def build_config(
         if key not in ExperimentConfig.model_fields:
             raise UserError(f"{place(key)}: unknown parameter{near(key, PARAMETER_NAMES)}")
     try:
-        return ExperimentConfig.model_validate({**parameters, "name": name})
+        config = ExperimentConfig.model_validate({**parameters, "name": name})
     except ValidationError as failure:
         error = failure.errors()[0]
         cause = error.get("ctx", {}).get("error")
@@ -285,6 +288,15 @@ def build_config(
         key, *rest = [str(part) for part in error["loc"]]
         inner = "".join(f".{part}" for part in rest)
         raise UserError(f"{place(key)}{inner}: {cause or explain(error)}") from None
+    config._where = where
+    return config
+
+
+def _place(key: str, name: str, where: Mapping[str, str]) -> str:
+    if key in where:
+        return where[key]
+    whole, dot, part = key.rpartition(".")  # of an argument, what is known may be where its plugins are from
+    return f"{_place(whole, name, where)}.{part}" if dot else f"{where.get('', name)}.{key}"
 
 
 PARAMETER_NAMES = tuple(key for key in ExperimentConfig.model_fields if key != "name")
