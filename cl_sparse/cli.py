@@ -4,16 +4,18 @@ Imports no torch before everything is checked: help and listing answer at once. 
 """
 
 import argparse
+import io
 import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from cl_sparse.config.experiments import Catalogue, load_experiments, parse_overrides
 from cl_sparse.config.wording import near
 from cl_sparse.errors import UserError
+from cl_sparse.output import drop_unwritten, writing
 from cl_sparse.run.plan import RunPlan
 
 DEFAULT_NAME = "quickstart"
@@ -30,17 +32,31 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(message.removeprefix("argument "))
 
 
+class _Once(argparse.Action):
+    """Stores an option's value; refuses a second one, of which the last would win without a word."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        given = vars(namespace).setdefault("given", set())
+        if self.dest in given:
+            parser.error(f"{option}: is there twice: give it one value")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0, 2 for bad input, 130 when interrupted.
 
     Args:
         argv: the arguments after the program's name; default: the process's own.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without ± is no reason to lose a table
     try:
         arguments = _parse(sys.argv[1:] if argv is None else argv)
-        code = _list(arguments) if arguments.command == "list" or arguments.list else _run(arguments)
-        sys.stdout.flush()
-        return code
+        return _list(arguments) if arguments.command == "list" or arguments.list else _run(arguments)
     except UserError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return _BAD_INPUT
@@ -48,8 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:  # `cl-sparse list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _PIPE_CLOSED
+    finally:
+        drop_unwritten()
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -71,6 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_run_options(run: argparse.ArgumentParser) -> None:
+    run.register("action", None, _Once)  # what an option does that says nothing else
     add = run.add_argument
     name_help = f"experiments or groups, as names or shell patterns (default: {DEFAULT_NAME})"
     add("--name", nargs="+", action="extend", metavar="NAME", help=name_help)
@@ -160,7 +178,9 @@ def _check_writable(folder: Path) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    print(_parameter_text() if arguments.parameters else _catalogue_text(load_experiments()))
+    text = _parameter_text() if arguments.parameters else _catalogue_text(load_experiments())
+    with writing():
+        print(text, flush=True)
     return 0
 
 

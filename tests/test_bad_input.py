@@ -53,6 +53,8 @@ def growing(first: str, link: str) -> str:
         ("--seeds three", "--seeds: 'three': a whole number is needed"),
         ("--seed -1", "--seed: -1 is out of range: at least 0"),
         ("--seed 1 --seeds 2", "--seeds: not allowed with argument --seed"),
+        ("--seed 1 --seed 2", "--seed: is there twice: give it one value"),
+        ("--device auto --device cpu", "--device: is there twice: give it one value"),
         ("--threads 0", "--threads: 0 is out of range: at least 1"),
         ("--device gpu", "--device: invalid choice: 'gpu'"),
         ("--nmae CNN", "unknown argument '--nmae', did you mean --name"),

@@ -31,6 +31,7 @@ from cl_sparse.run.dry_run import print_estimates
 from cl_sparse.run.one_run import Observer, Run
 from cl_sparse.run.plan import RunPlan
 from cl_sparse.run.progress import RunProgress, planned_steps
+from cl_sparse.run.terminal import Terminal
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def run(plan: RunPlan) -> int:
         torch.set_num_threads(plan.threads)
     jobs = {selection.title: _jobs(plan, selection) for selection in plan.selections}
     _check(plan, [job for group in jobs.values() for job in group], device)
-    console = Console()
+    console = Terminal()
     if plan.dry_run:
         print_estimates(_seeds_left(jobs), plan.data_root, device, console)
         return 0
@@ -179,5 +180,5 @@ def _run_alone(plan: RunPlan, job: Job, device: torch.device, progress: RunProgr
     accuracy_matrix_png(np.asarray(stats["accs"]), path.with_suffix(".png"), f"{config.name}, seed {seed}")
     checkpoint.unlink(missing_ok=True)
     if stats["stopped"]:
-        Console(stderr=True).print(f"error: {config.name} seed {seed} stopped: {stats['stopped']}", soft_wrap=True)
+        Terminal(stderr=True).print(f"error: {config.name} seed {seed} stopped: {stats['stopped']}", soft_wrap=True)
     return path
