@@ -82,7 +82,8 @@ class Catalogue:
         Args:
             name: the experiment's exact name.
             overrides: parameters that win over the files' (``--set``); the key of a plugin's argument,
-                ``plugins.NAME.ARGUMENT``, changes that argument, or adds the plugin with it.
+                ``plugins.NAME.ARGUMENT``, changes that argument, or adds the plugin with it, and ``stream.ARGUMENT``
+                an argument of the benchmark's own.
 
         Raises:
             UserError: if there is no such experiment, or something in it, in its parents or in the overrides is wrong.
@@ -97,7 +98,11 @@ class Catalogue:
             where |= {key: f"{ancestor.place}.{key}" for key in ancestor.parameters}
         where |= {key: f"--set {key}" for key in overrides}
         arguments = {key: value for key, value in overrides.items() if key.startswith("plugins.")}
-        merged |= {key: value for key, value in overrides.items() if key not in arguments}
+        of_stream = {key: value for key, value in overrides.items() if key.startswith("stream.")}
+        merged |= {key: value for key, value in overrides.items() if key not in {**arguments, **of_stream}}
+        stream = merged.get("stream", {})
+        if of_stream and isinstance(stream, dict):
+            merged["stream"] = stream | {key.removeprefix("stream."): value for key, value in of_stream.items()}
         if arguments:
             merged["plugins"] = _with_arguments(merged.get("plugins", []), arguments)
         return build_config(name, {**merged, "description": overrides.get("description", entry.description)}, where)

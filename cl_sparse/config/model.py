@@ -7,10 +7,19 @@ meant. Nothing here imports torch.
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from cl_sparse.config import rules
-from cl_sparse.config.registry import BENCHMARKS, ArgumentError, plugin_arguments, unknown_name
+from cl_sparse.config.registry import BENCHMARKS, ArgumentError, plugin_arguments, stream_arguments, unknown_name
 from cl_sparse.config.wording import explain, near, shortened
 from cl_sparse.errors import UserError
 
@@ -63,6 +72,11 @@ class ExperimentConfig(BaseModel):
     )
     train_subset: int | None = Field(None, ge=1, description="Training samples of the data set to keep; null: all.")
     test_subset: int | None = Field(None, ge=1, description="Test samples of the data set to keep; null: all.")
+    stream: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Arguments that only this benchmark has: {ARGUMENT: VALUE, ...}; for --set also "
+        "stream.ARGUMENT=VALUE.",
+    )
 
     # The learner
     strategy: str = Field("sequential", description="How the stream is learned, by name.")
@@ -164,6 +178,15 @@ class ExperimentConfig(BaseModel):
             raise ValueError(f"{_MOST} is the most")
         return value
 
+    @field_validator("stream")
+    @classmethod
+    def _known_stream_arguments(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        """Refuse what the benchmark does not take; fill in the defaults, so that a result says what they were."""
+        name = info.data.get("benchmark")
+        if not value or name not in (*BENCHMARKS, "mnist", "cifar"):  # an unknown one is refused with all else in view
+            return value
+        return stream_arguments(name if name in BENCHMARKS else "SplitMNIST", value)  # they take none, by either name
+
     @field_validator("strategy")
     @classmethod
     def _known_strategy(cls, value: str) -> str:
@@ -239,7 +262,7 @@ class ExperimentConfig(BaseModel):
             "train_subset": self.train_subset,
             "test_subset": self.test_subset,
         }
-        return {key: value for key, value in args.items() if value is not None}
+        return {**{key: value for key, value in args.items() if value is not None}, **self.stream}
 
     def identity(self) -> dict[str, Any]:
         """Return the parameters that decide a run's outcome, as plain Python: all but texts and the number of seeds."""
