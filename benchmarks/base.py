@@ -23,7 +23,7 @@ from cl_sparse.data.image_data import ImageData
 from cl_sparse.data.stream import BatchTransform, TaskStream
 from cl_sparse.data.subsets import validation_split
 from cl_sparse.data.task_data import task_datasets
-from cl_sparse.errors import UserError
+from cl_sparse.errors import SettingError, UserError
 
 SCENARIOS = ("task", "domain", "class")
 
@@ -153,7 +153,7 @@ class Benchmark(CLScenario):
 
         everything = torch.arange(len(data.y_train))
         if not 0 <= validation < 1:
-            raise UserError(f"validation: {validation} must be in [0, 1)")
+            raise SettingError("validation", f"{validation} must be in [0, 1)")
         train, val = everything, None
         if validation > 0:
             train, val = validation_split(data.y_train, validation, self.n_classes, self.seed)
@@ -163,7 +163,19 @@ class Benchmark(CLScenario):
         }
         if val is not None:
             streams["val"] = stream(data.x_train, data.y_train, val)
+        for split, tasks in streams.items():
+            self._check_filled(split, tasks)
         return streams
+
+    def _check_filled(self, split: str, stream: TaskStream) -> None:
+        for task, (start, end) in enumerate(pairwise(stream.offsets)):
+            if start == end:
+                names = ", ".join(self.class_names[c] for c in self.task_classes[task][:5])
+                kind = {"train": "training", "test": "test", "val": "validation"}[split]
+                raise UserError(
+                    f"{self.dataset}: task {task + 1} of {self.n_tasks} (classes {names}) has no {kind} samples: "
+                    "add some, or leave its classes out of the data"
+                )
 
     def _avalanche_stream(self, split: str) -> Any:
         stream = self.tensors[split]
@@ -189,9 +201,9 @@ def prepare(
     if unknown:
         raise TypeError(f"{name} has no argument {', '.join(sorted(unknown))}")
     if scenario not in allowed:
-        raise UserError(f"scenario: {scenario!r} makes no sense for {name}; choose {' or '.join(allowed)}")
+        raise SettingError("scenario", f"{scenario!r} makes no sense for {name}; choose {' or '.join(allowed)}")
     if n_tasks < 1:
-        raise UserError(f"num_batch: {n_tasks} tasks; at least 1 is needed")
+        raise SettingError("num_batch", f"{n_tasks} tasks; at least 1 is needed")
     root = options.get("data_root")
     data = load_data(
         dataset,
@@ -214,7 +226,7 @@ def normalized(data: ImageData, how: str) -> ImageData:
         UserError: for another word.
     """
     if how not in ("standard", "unit"):
-        raise UserError(f"normalize: {how!r} is not known; choose standard or unit")
+        raise SettingError("normalize", f"{how!r} is not known; choose standard or unit")
     if how == "standard" or not data.mean:
         return data
     return replace(data, mean=(0.0,) * len(data.mean), std=(data.full_scale,) * len(data.std))

@@ -6,7 +6,7 @@ import torch
 
 from benchmarks.base import Benchmark, DataOptions, prepare
 from benchmarks.rotations import Rotations, spread_angles
-from cl_sparse.errors import UserError
+from cl_sparse.errors import SettingError
 
 
 class RotatedMNIST(Benchmark):
@@ -40,11 +40,11 @@ class RotatedMNIST(Benchmark):
     ) -> None:
         name = f"rotated_{dataset}"
         if not 0 < max_angle < 360:
-            raise UserError(f"max_angle: {max_angle} must be more than 0 and less than 360 degrees")
+            raise SettingError("max_angle", f"{max_angle} must be more than 0 and less than 360 degrees")
         data = prepare(name, dataset, scenario, ("domain", "task"), n_tasks, options)
         if data.x_train.ndim != 4 or data.x_train.shape[2] != data.x_train.shape[3]:
-            raise UserError(
-                f"dataset: {dataset} has samples of shape {tuple(data.x_train.shape[1:])}, not square images"
+            raise SettingError(
+                "dataset", f"{dataset} has samples of shape {tuple(data.x_train.shape[1:])}, not square images"
             )
         size = data.x_train.shape[3]
         self.angles = spread_angles(n_tasks, max_angle)

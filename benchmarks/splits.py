@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from cl_sparse.errors import UserError
+from cl_sparse.errors import SettingError
 from cl_sparse.seeding import derive_seed
 
 
@@ -26,16 +26,18 @@ def split_classes(
         original classes per task.
 
     Raises:
-        UserError: ``n_tasks`` does not fit, or ``class_order`` is unknown.
+        SettingError: ``n_tasks`` does not fit, there are too few classes for any task, or ``class_order`` is unknown.
     """
     fewest = 1 if scenario == "class" else 2
+    if n_classes < fewest:
+        raise SettingError("dataset", f"{dataset} has a single class, and a task of scenario {scenario} needs two")
     possible = [t for t in range(1, n_classes // fewest + 1) if n_classes % t == 0]
     if n_tasks not in possible:
         why = "does not divide" if n_classes % n_tasks else "leaves fewer than two per task of"
         choices = " or ".join(filter(None, [", ".join(map(str, possible[:-1])), str(possible[-1])]))
-        raise UserError(f"num_batch: {n_tasks} {why} the {n_classes} classes of {dataset}: choose {choices}")
+        raise SettingError("num_batch", f"{n_tasks} {why} the {n_classes} classes of {dataset}: choose {choices}")
     if class_order not in ("natural", "random"):
-        raise UserError(f"class_order: {class_order!r} is unknown; choose natural or random")
+        raise SettingError("class_order", f"{class_order!r} is unknown; choose natural or random")
     order = list(range(n_classes))
     if class_order == "random":
         generator = torch.Generator().manual_seed(derive_seed(seed, "class_order"))
