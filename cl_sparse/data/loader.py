@@ -50,7 +50,7 @@ def stream_of(dataset: Any) -> TaskStream:
 
 
 class BatchLoader:
-    """Iterates over mini-batches ``[x, y, t]`` of a stream.
+    """Iterates over mini-batches ``[x, y, t]`` of a stream; t are the task labels it tells.
 
     The last batch holds what is left: it is neither dropped nor padded.
 
@@ -86,7 +86,7 @@ class BatchLoader:
         for start in range(0, len(order), ahead):
             located = (torch.split(part, self.batch_size) for part in stream.locate(order[start : start + ahead]))
             for rows, y, tasks in zip(*located, strict=True):
-                yield [stream.samples(rows, tasks), y, tasks]
+                yield [stream.samples(rows, tasks), y, stream.told(tasks)]
 
 
 def _leaves(node: Any) -> Iterator[TaskData]:

@@ -41,7 +41,7 @@ class TaskData(Dataset[tuple[Tensor, int]]):
 
 
 def task_datasets(stream: TaskStream) -> list[Any]:
-    """Return one Avalanche data set per task, with ``targets`` and ``targets_task_labels`` (the task's index).
+    """Return one Avalanche data set per task, with ``targets`` and ``targets_task_labels`` (as the stream tells them).
 
     Args:
         stream: the tasks. Tasks with the same rows and labels share one list of targets.
@@ -57,7 +57,8 @@ def task_datasets(stream: TaskStream) -> list[Any]:
         if key not in shared:
             shared[key] = stream.labels(task).tolist()
         targets: Any = DataAttribute(shared[key], "targets")
-        task_labels = TaskLabels(ConstantSequence(task, len(rows)))
+        told = int(stream.told(torch.tensor(task)))
+        task_labels = TaskLabels(ConstantSequence(told, len(rows)))
         datasets.append(
             TaskAwareSupervisedClassificationDataset([TaskData(stream, task)], data_attributes=[targets, task_labels])
         )
