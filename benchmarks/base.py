@@ -22,7 +22,7 @@ from cl_sparse.data.datasets import load_data
 from cl_sparse.data.image_data import ImageData
 from cl_sparse.data.stream import BatchTransform, TaskStream
 from cl_sparse.data.subsets import validation_split
-from cl_sparse.data.task_data import task_datasets
+from cl_sparse.data.task_datasets import task_datasets
 from cl_sparse.errors import UserError
 
 SCENARIOS = ("task", "domain", "class")

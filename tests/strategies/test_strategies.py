@@ -45,7 +45,9 @@ def test_independent_nets_forget_nothing_and_know_nothing_of_other_tasks(make_ru
 
 @pytest.mark.parametrize("scenario", ["domain", "class"])
 def test_independent_nets_need_the_task_label(make_run, scenario):
-    with pytest.raises(UserError, match=f"strategy: independent needs scenario task, not {scenario}: the net is chosen"):
+    with pytest.raises(
+        UserError, match=f"strategy: independent needs scenario task, not {scenario}: the net is chosen"
+    ):
         make_run(strategy="independent", scenario=scenario)
 
 
