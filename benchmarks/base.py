@@ -16,6 +16,7 @@ import cl_sparse.compat
 # isort: split
 from avalanche.benchmarks.scenarios import CLScenario
 
+from benchmarks.counterparts import unknown_arguments
 from benchmarks.experience import ExperienceStream, TaskExperience
 from benchmarks.splits import label_table, rows_of_tasks
 from cl_sparse.data.datasets import load_data
@@ -213,7 +214,7 @@ def prepare(
     """
     unknown = options.keys() - DataOptions.__annotations__.keys()
     if unknown:
-        raise TypeError(f"{name} has no argument {', '.join(sorted(unknown))}")
+        raise TypeError(unknown_arguments(name, unknown))
     if scenario not in allowed:
         raise UserError(f"scenario: {scenario!r} makes no sense for {name}; choose {' or '.join(allowed)}")
     if n_tasks < 1:

@@ -81,9 +81,7 @@ def test_avalanches_loop_and_ours_agree():
 
 def test_without_it_they_say_what_to_do():
     strategy = silent(Naive, model=NETS["MultiHead"]())
-    with pytest.raises(
-        ValueError, match=r"needs the task labels .* cl_sparse.strategies.MultiTask\(model\)"
-    ):
+    with pytest.raises(ValueError, match=r"needs the task labels .* cl_sparse.strategies.MultiTask\(model\)"):
         strategy.train(SplitDigits().train_stream[0], eval_streams=[])
 
 
