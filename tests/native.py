@@ -26,7 +26,11 @@ def native_benchmark(benchmark: Benchmark):
         split: [native_dataset(stream, task) for task in range(stream.n_tasks)]
         for split, stream in benchmark.tensors.items()
     }
-    return with_classes_timeline(with_task_labels(benchmark_from_datasets(**streams)))
+    decorated = with_classes_timeline(with_task_labels(benchmark_from_datasets(**streams)))
+    for stream in decorated.streams.values():
+        for experience in stream:  # a set, which Avalanche's own multi-headed models cannot index with
+            experience.classes_in_this_experience = sorted(experience.classes_in_this_experience)
+    return decorated
 
 
 def native_dataset(stream, task):
