@@ -17,9 +17,8 @@ def test_examples_run(what: str, code: str) -> None:
 
 
 def test_the_example_beside_avalanche_runs() -> None:
-    (code,) = re.findall(
-        r"```python\n(.*?)```", (ROOT / "docs" / "avalanche.md").read_text(encoding="utf-8"), re.DOTALL
-    )
+    text = (ROOT / "docs" / "avalanche.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exec(compile(code, "avalanche.md", "exec"), {"__name__": "avalanche"})
