@@ -131,7 +131,7 @@ class Replay(Plugin):
         candidates = candidates[torch.randperm(len(candidates), generator=generator)]
         seen = len(self.memory) + 1
         if seen > self.mem_size:
-            self._join_single_samples(candidates[:1], int(torch.randint(seen, (), generator=generator)))
+            self._join_single_samples(candidates[:1].clone(), int(torch.randint(seen, (), generator=generator)))
             return
         share, rest = divmod(self.mem_size, seen)
         held = enumerate((*self.memory, candidates))
