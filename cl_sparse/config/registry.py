@@ -96,6 +96,7 @@ class Method:
 PLUGINS: dict[str, Method] = {
     "replay": Method("cl_sparse.plugins:Replay", ReplayArguments),
     "cumulative": Method("cl_sparse.plugins:Cumulative", Arguments),
+    "joint": Method("cl_sparse.plugins:Joint", Arguments),
     "frozen": Method("cl_sparse.synapses.frozen:Frozen"),
     "synaptic_intelligence": Method("cl_sparse.synapses.synaptic_intelligence:SynapticIntelligence"),
 }

@@ -61,9 +61,14 @@ def build_model(
     """Return the untrained net; its weights depend on the net's seed (null: ``seed``) and the architecture alone.
 
     Raises:
-        UserError: if the architecture does not fit the data.
+        UserError: if the architecture does not fit the data, or a net per task its scenario.
     """
     strategy = strategy_of(config)
+    if strategy.net_per_task and benchmark.scenario != "task":
+        raise UserError(
+            f"{config.name}: strategy: {config.effective_strategy} needs scenario task, not {benchmark.scenario}: "
+            "the net is chosen by the task's label"
+        )
     seed = config.effective_net_seed(seed)
     copies = benchmark.n_tasks if strategy.net_per_task else 1
     _check_memory(config, benchmark, copies)

@@ -55,6 +55,21 @@ def test_a_random_order_deals_out_every_class(seed: int, n_tasks: int) -> None:
     assert {len(task) for task in classes} == {10 // n_tasks}
 
 
+def test_an_order_of_ones_own() -> None:
+    order = [3, 1, 4, 0, 5, 9, 2, 6, 8, 7]
+    benchmark = SplitDigits(class_order=order, scenario="class")
+    assert benchmark.task_classes == [[3, 1], [4, 0], [5, 9], [2, 6], [8, 7]]
+    assert benchmark.describe()["class_order"] == order
+    assert benchmark.train_stream[2].classes_in_this_experience == [5, 9]
+    assert SplitDigits(class_order=torch.tensor(order)).describe()["class_order"] == order
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [*range(9), 0], [*range(1, 11)], []])
+def test_an_order_that_is_none(order) -> None:
+    with pytest.raises(UserError, match="class_order: a list has to hold each class of digits, 0 to 9, once; it has"):
+        SplitDigits(class_order=order)
+
+
 def test_seeds_draw_different_orders() -> None:
     orders = [SplitDigits(class_order="random", seed=seed).task_classes for seed in range(4)]
     assert len({str(order) for order in orders}) == 4
