@@ -68,3 +68,9 @@ def test_where_the_figure_cannot_be_written_is_said(tmp_path):
 def test_importing_the_report_imports_neither_matplotlib_nor_torch():
     code = "import sys, cl_sparse.report; sys.exit(bool({'matplotlib', 'torch', 'rich.table'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_names_are_not_formulas(tmp_path, result):
+    accuracy_matrix_png(np.ones((2, 2)), tmp_path / "m.png", r"$\z")
+    accuracy_over_tasks_png([result(r"$\z")], tmp_path / "o.png", r"$\z")
+    assert (tmp_path / "o.png").exists()
