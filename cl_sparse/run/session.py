@@ -19,7 +19,8 @@ from cl_sparse.errors import UserError
 from cl_sparse.report import accuracy_matrix_png, accuracy_over_tasks_png, print_table, rows_of
 from cl_sparse.results import file_name_of, find_results, load_result, prepare_results_dir, save_result, timestamp
 from cl_sparse.run import build
-from cl_sparse.run.checkpoint import alone, check_alone, checkpoint_path, earlier_checkpoint
+from cl_sparse.run.alone import alone, check_alone
+from cl_sparse.run.checkpoint import checkpoint_path, earlier_checkpoint
 from cl_sparse.run.dry_run import print_estimates
 from cl_sparse.run.one_run import Observer, Run
 from cl_sparse.run.plan import RunPlan

@@ -1,0 +1,78 @@
+"""One process at a run at a time, and what a killed one leaves."""
+
+import glob
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from cl_sparse.errors import UserError
+
+
+class UnderWayError(UserError):
+    """Another process is at the run."""
+
+
+@contextmanager
+def alone(checkpoint: Path) -> Iterator[None]:
+    """Keep every other process from the run of this checkpoint; what a killed one left does not.
+
+    Raises:
+        UnderWayError: if another process is at it.
+        UserError: if its folder cannot be written to.
+    """
+    lock = _lock(checkpoint)
+    try:
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise _under_way(checkpoint) from None
+    except OSError as error:
+        raise UserError(f"{checkpoint.parent}: cannot write there ({error.strerror})") from None
+    try:
+        for left in checkpoint.parent.glob(f"{glob.escape(checkpoint.stem)}.*.tmp"):
+            left.unlink(missing_ok=True)
+        yield
+    finally:
+        with suppress(OSError):  # Windows removes no open file: the next holder will
+            Path(lock.lock_file).unlink(missing_ok=True)  # while it is held: filelock notices and makes a new one
+        lock.release()
+
+
+def check_alone(checkpoint: Path) -> None:
+    """Refuse a run that another process is at; write nothing.
+
+    Raises:
+        UnderWayError: if there is one.
+    """
+    lock = _lock(checkpoint)
+    if not Path(lock.lock_file).exists():
+        return
+    try:
+        with lock:
+            pass
+    except Timeout:
+        raise _under_way(checkpoint) from None
+
+
+def clear(checkpoint: Path) -> None:
+    """Remove what a run that has its result left, because it was killed, unless another process is at that run.
+
+    Raises:
+        UserError: if its folder cannot be written to.
+    """
+    if not any(checkpoint.parent.glob(f"{glob.escape(checkpoint.stem)}.*")):
+        return
+    with suppress(UnderWayError), alone(checkpoint):
+        checkpoint.unlink(missing_ok=True)
+
+
+def _lock(checkpoint: Path) -> FileLock:
+    return FileLock(checkpoint.with_suffix(".lock"), timeout=0)
+
+
+def _under_way(checkpoint: Path) -> UnderWayError:
+    return UnderWayError(
+        f"{checkpoint.with_suffix('.lock')}: another process is at this very run: wait for it, or end it"
+    )
