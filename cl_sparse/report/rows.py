@@ -12,6 +12,12 @@ from cl_sparse.config.identity import differing, with_defaults, without_defaults
 from cl_sparse.metrics import MeanStd, mean_std, summary
 
 Result = tuple[dict[str, Any], dict[str, Any]]  # (config, stats), as load_result gives it
+_BULKY = ("unit_use", "on_idxs")  # one number per unit: most of a result's size, and no table shows them
+
+
+def slim(stats: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the statistics without what is there per unit."""
+    return {key: value for key, value in stats.items() if key not in _BULKY}
 
 
 @dataclass(frozen=True)

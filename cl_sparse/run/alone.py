@@ -1,6 +1,7 @@
 """One process at a run at a time, and what a killed one leaves."""
 
 import glob
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,21 @@ from cl_sparse.errors import UserError
 
 class UnderWayError(UserError):
     """Another process is at the run."""
+
+
+def prepare_checkpoints(results_dir: Path) -> None:
+    """Create the folder of checkpoints, before hours of training.
+
+    Raises:
+        UserError: it cannot be, or no file can be written there.
+    """
+    folder = results_dir / "checkpoints"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, error) from error
 
 
 @contextmanager
@@ -29,7 +45,7 @@ def alone(checkpoint: Path) -> Iterator[None]:
     except Timeout:
         raise _under_way(checkpoint) from None
     except OSError as error:
-        raise UserError(f"{checkpoint.parent}: cannot write there ({error.strerror})") from None
+        raise _unwritable(checkpoint.parent, error) from error
     try:
         for left in checkpoint.parent.glob(f"{glob.escape(checkpoint.stem)}.*.tmp"):
             left.unlink(missing_ok=True)
@@ -70,6 +86,10 @@ def clear(checkpoint: Path) -> None:
 
 def _lock(checkpoint: Path) -> FileLock:
     return FileLock(checkpoint.with_suffix(".lock"), timeout=0)
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    return UserError(f"{folder}: cannot write there ({error.strerror})")
 
 
 def _under_way(checkpoint: Path) -> UnderWayError:

@@ -1,8 +1,8 @@
 """Saves a run after each task, so that a killed run loses at most the task in progress.
 
 A checkpoint holds tensors and plain values only and is read with ``weights_only=True``: loading one runs no code.
-Random generators are not in it; every task's are derived from the run's seed. It is a zip file, which holds a checksum of
-each of its parts: they are compared before anything is read.
+Random generators are not in it; every task's are derived from the run's seed. It is a zip file, which holds a checksum
+of each of its parts: they are compared before anything is read.
 """
 
 import os

@@ -76,7 +76,9 @@ class Run:
         content = load_checkpoint(checkpoint, self.learner.device)
         self._check_same_run(checkpoint, content)
         record = Record(**content["record"])
-        if len(record.accs) != self.benchmark.n_tasks or (record.val_accs is None) is not (self.record.val_accs is None):
+        if len(record.accs) != self.benchmark.n_tasks or (record.val_accs is None) is not (
+            self.record.val_accs is None
+        ):
             raise unfit(checkpoint, "its accuracies are of other tasks")
         if len(record.steps) != content["learner"]["tasks_trained"]:
             raise unfit(checkpoint, "its learner has learned another number of tasks than its record says")
