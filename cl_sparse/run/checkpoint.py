@@ -1,14 +1,16 @@
 """Saves a run after each task, so that a killed run loses at most the task in progress.
 
 A checkpoint holds tensors and plain values only and is read with ``weights_only=True``: loading one runs no code.
-Random generators are not in it; every task's are derived from the run's seed. It is a zip file, which holds a checksum
-of each of its parts: they are compared before anything is read.
+Random generators are not in it; every task's are derived from the run's seed. The last line of the file is a checksum of
+all before it, which is compared before anything is read; torch reads the file with or without that line.
 """
 
+import hashlib
+import mmap
 import os
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,6 +19,8 @@ from cl_sparse.config import ExperimentConfig
 from cl_sparse.config.identity import differing, short_hash
 from cl_sparse.errors import UserError
 from cl_sparse.run.record import Record
+
+_SUM = b"\nSHA-256 of the above: "
 
 
 class _Part(BaseModel):
@@ -80,8 +84,9 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with temporary.open("w+b") as file:
             torch.save(content, file)
+            file.write(_SUM + _sum_of(file).encode())
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -101,12 +106,9 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         UserError: if the file is damaged, holds anything but tensors and plain values, or not what a checkpoint holds.
     """
     try:
-        with zipfile.ZipFile(path) as parts:
-            damaged = parts.testzip()
-        if damaged is not None:
-            raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
+        _check_sum(path)
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # both raise many types for a damaged file; each means the same to the user
+    except Exception as error:  # torch raises many types for a damaged file; each means the same to the user
         raise UserError(f"{path}: not a readable checkpoint: delete it to start this run anew") from error
     try:
         _Checkpoint.model_validate(content)
@@ -115,6 +117,26 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         where = ".".join(map(str, first["loc"])) or "the whole"
         raise unfit(path, f"{where}: {first['msg']}") from None
     return content
+
+
+def _sum_of(file: BinaryIO, size: int | None = None) -> str:
+    """Return the SHA-256 of a file's first ``size`` bytes, by default of all."""
+    file.flush()
+    with mmap.mmap(file.fileno(), size or 0, access=mmap.ACCESS_READ) as data:
+        return hashlib.sha256(data).hexdigest()
+
+
+def _check_sum(path: Path) -> None:
+    """Raise BadZipFile if a bit is not what it was."""
+    with path.open("rb") as file:
+        start = file.seek(-len(_SUM) - 64, os.SEEK_END)
+        end = file.read()
+        if end.startswith(_SUM):
+            right = _sum_of(file, start).encode() == end.removeprefix(_SUM)
+        else:  # from before there was one: its parts have their own
+            right = zipfile.ZipFile(file).testzip() is None
+    if not right:
+        raise zipfile.BadZipFile("the checksum is wrong")
 
 
 def unfit(path: Path, reason: object) -> UserError:
