@@ -1,8 +1,8 @@
 """Saves a run after each task, so that a killed run loses at most the task in progress.
 
 A checkpoint holds tensors and plain values only and is read with ``weights_only=True``: loading one runs no code.
-Random generators are not in it; every task's are derived from the run's seed. The last line of the file is a checksum of
-all before it, which is compared before anything is read; torch reads the file with or without that line.
+Random generators are not in it; every task's are derived from the run's seed. The last line of the file is a checksum
+of all before it, which is compared before anything is read; torch reads the file with or without that line.
 """
 
 import hashlib

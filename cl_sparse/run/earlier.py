@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cl_sparse.config import ExperimentConfig
 from cl_sparse.config.identity import differing
-from cl_sparse.report import Result, slim
+from cl_sparse.report import Result, data_fingerprint, slim
 from cl_sparse.results import find_results, load_result
 from cl_sparse.run import build, provenance
 
@@ -102,8 +102,7 @@ class EarlierResults:
         self._found.setdefault(key, []).append(Earlier(path, (config, slim(stats))))
 
     def _has_same_data(self, config: ExperimentConfig, seed: int, result: Result) -> bool:
-        benchmark = result[1].get("benchmark")
-        stored = benchmark.get("fingerprint") if isinstance(benchmark, dict) else None
+        stored = data_fingerprint(result[1])
         # One seed's data are another's, unless a benchmark of the user's draws them: then each seed is looked at.
         known = self._fingerprints.setdefault(f"{config.effective_benchmark} {config.benchmark_args()}", set())
         if stored is not None and stored not in known:
