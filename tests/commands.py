@@ -1,9 +1,14 @@
-"""The command line in a process of its own."""
+"""The command line in a process of its own, and a disk that is full."""
 
+import errno
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,3 +32,30 @@ def refusal(folder: Path, *argv: str, command: Sequence[str] = (str(ROOT / "run_
     assert done.stderr.startswith("error: ")
     assert sorted(folder.rglob("*")) == before
     return done.stderr.removeprefix("error: ").rstrip("\n")
+
+
+def forked(function: Callable[..., int], *arguments: object) -> int:
+    """Call a function in a fork of this process, for which imports are paid; return its exit code."""
+    child = os.fork()
+    if child == 0:
+        code = 70
+        try:
+            code = function(*arguments)
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+class Failing:
+    """``os.fsync`` on a disk that is full for some files: those whose name a shell pattern matches."""
+
+    def __init__(self, fsync: Callable[[int], None], pattern: str) -> None:
+        if not Path("/proc/self/fd").exists():
+            pytest.skip("the name of an open file is in Linux's /proc")
+        self.fsync, self.pattern = fsync, pattern
+
+    def __call__(self, descriptor: int) -> None:
+        """Fail, or do what ``os.fsync`` does."""
+        if fnmatch(Path(f"/proc/self/fd/{descriptor}").readlink().name, self.pattern):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.fsync(descriptor)

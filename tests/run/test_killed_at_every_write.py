@@ -16,6 +16,7 @@ import pytest
 
 from cl_sparse.cli import main
 from cl_sparse.results import find_results, load_result
+from tests.commands import forked
 from tests.result_examples import same
 
 COMMAND = ["run", "--name", "quickstart_sparse", "--seed", "3", "--quiet", "--resume", "--set", "num_batch=2"]
@@ -73,17 +74,6 @@ def digest_of(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def in_a_fork(function, *arguments) -> None:
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            code = function(*arguments)
-        finally:
-            os._exit(code)
-    assert os.waitpid(child, 0)[1] == 0
-
-
 def watched(folder: Path, copies: Path) -> int:
     keeper = Copies(folder / "results", copies)
     os.fsync = keeper.fsync
@@ -97,7 +87,7 @@ def test_nothing_is_lost_and_nothing_left_over_whenever_it_is_killed(tmp_path, m
     whole, copies = tmp_path / "whole", tmp_path / "copies"
     whole.mkdir()
     copies.mkdir()
-    in_a_fork(watched, whole, copies)
+    assert forked(watched, whole, copies) == 0
     expected = statistics(whole)
     moments = sorted(copies.iterdir())
     assert len(moments) > 20
