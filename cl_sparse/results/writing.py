@@ -4,6 +4,7 @@ A file is whole on the disk under a hidden name before it gets its own. Processe
 whoever holds the folder's lock knows that every hidden file there is what a killed process left.
 """
 
+import errno
 import itertools
 import os
 import re
@@ -12,9 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 _LOCK = ".writing.lock"
+_PATIENCE = 60.0  # seconds; to write a file takes much less than one
 _TWINS = (".json", ".pkl")
 _TEMPORARY = re.compile(r"\..+_\d{8}T\d{6}-\d{3}_(seed-?\d+|accuracy)\b.*\.tmp")  # no name but of a result or picture
 
@@ -67,8 +69,12 @@ def write_together(folder: Path, stem: str, contents: dict[str, bytes]) -> dict[
 def _sole_writer(folder: Path) -> Iterator[None]:
     """Wait for other processes that write in the folder, keep them out, and settle what killed ones left."""
     folder.stat()  # filelock would make it
-    lock = FileLock(folder / _LOCK)
-    lock.acquire()
+    lock = FileLock(folder / _LOCK, timeout=_PATIENCE)
+    try:
+        lock.acquire()
+    except Timeout:
+        waited = f"another process has been writing there for {_PATIENCE:.0f} seconds"
+        raise TimeoutError(errno.ETIMEDOUT, waited, folder) from None
     try:
         for left in [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]:
             _settle(left)

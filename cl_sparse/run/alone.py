@@ -81,7 +81,19 @@ def clear(checkpoint: Path) -> None:
     if not any(checkpoint.parent.glob(f"{glob.escape(checkpoint.stem)}.*")):
         return
     with suppress(UnderWayError), alone(checkpoint):
+        remove(checkpoint)
+
+
+def remove(checkpoint: Path) -> None:
+    """Remove the checkpoint of a run that has its result.
+
+    Raises:
+        UserError: if it cannot be.
+    """
+    try:
         checkpoint.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{checkpoint}: cannot be removed ({error.strerror}), though the result is there") from error
 
 
 def _lock(checkpoint: Path) -> FileLock:

@@ -1,5 +1,6 @@
 """Runs the runs of a group one after the other, and shows and stores what came out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from cl_sparse.errors import UserError
 from cl_sparse.report import Result, accuracy_matrix_png, accuracy_over_tasks_png, print_table, rows_of, slim
 from cl_sparse.results import file_name_of, load_result, save_result, timestamp
 from cl_sparse.run import build
-from cl_sparse.run.alone import alone, clear
+from cl_sparse.run.alone import alone, clear, remove
 from cl_sparse.run.checkpoint import checkpoint_path
 from cl_sparse.run.earlier import Earlier, EarlierResults, OtherData
 from cl_sparse.run.one_run import Observer, Run
@@ -91,7 +92,8 @@ class GroupRunner:
     def _stand_in(self, job: Job, earlier: Earlier) -> Result:
         """Take an earlier result for the run, and do what the process that wrote it was killed before it could do."""
         if not earlier.stopped:
-            clear(checkpoint_path(self.plan.results_dir, job.config, job.seed))
+            checkpoint = checkpoint_path(self.plan.results_dir, job.config, job.seed)
+            self._try(lambda: clear(checkpoint))
         if not earlier.path.with_suffix(".png").exists():
             self._draw_matrix(job, earlier.path, earlier.result)
         return earlier.result
@@ -109,7 +111,7 @@ class GroupRunner:
             path = self._save(job, stats)
             result = load_result(path)
             if stats["stopped"] is None:  # else the tasks before need not be learned again
-                _remove(checkpoint)
+                self._try(lambda: remove(checkpoint))
         self._draw_matrix(job, path, result)
         return result[0], slim(result[1])
 
@@ -129,33 +131,27 @@ class GroupRunner:
         return save_result(self.plan.results_dir, job.config.name, job.seed, stored, stats, datetime.now())
 
     def _draw_matrix(self, job: Job, path: Path, result: Result) -> None:
-        """Draw the matrix beside the result, which stands whether that works or not."""
-        try:
-            accuracy_matrix_png(
-                np.asarray(result[1]["accs"]), path.with_suffix(".png"), f"{job.config.name}, seed {job.seed}"
-            )
-        except UserError as error:
-            self._complain(str(error), _FAILED)
+        matrix, title = np.asarray(result[1]["accs"]), f"{job.config.name}, seed {job.seed}"
+        self._try(lambda: accuracy_matrix_png(matrix, path.with_suffix(".png"), title))
 
     def _show(self, title: str, results: list[Result]) -> None:
         folder = self.plan.results_dir
         print_table(rows_of(results), self.console)
         figure = folder / f"{file_name_of(title)}_{timestamp(datetime.now())}_accuracy.png"
-        try:
-            accuracy_over_tasks_png(results, figure, title)
-        except UserError as error:
-            self._complain(str(error), _FAILED)
-            return
-        line = f"results and pictures in {folder}/, the comparison in {figure}"
+        drawn = self._try(lambda: accuracy_over_tasks_png(results, figure, title))
+        line = f"results and pictures in {folder}/{f', the comparison in {figure}' if drawn else ''}"
         self.console.print(line, soft_wrap=True, markup=False)
 
+    def _try(self, action: Callable[[], None]) -> bool:
+        """Do what a result stands without; return whether it worked, having said why if not."""
+        try:
+            action()
+        except UserError as error:
+            self._complain(str(error), _FAILED)
+            return False
+        return True
+
     def _complain(self, line: str, code: int) -> None:
-        Console(stderr=True).print(f"error: {line}", soft_wrap=True, markup=False, highlight=False)
+        one_line = " ".join(line.split())
+        Console(stderr=True).print(f"error: {one_line}", soft_wrap=True, markup=False, highlight=False)
         self.exit_code = max(self.exit_code, code)
-
-
-def _remove(checkpoint: Path) -> None:
-    try:
-        checkpoint.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"{checkpoint}: cannot be removed ({error.strerror}), though the result is there") from error

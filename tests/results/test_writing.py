@@ -7,7 +7,8 @@ import threading
 import pytest
 from filelock import FileLock
 
-from cl_sparse.results import find_results, load_result, save_result, write_atomically
+from cl_sparse.errors import UserError
+from cl_sparse.results import find_results, load_result, save_result, write_atomically, writing
 from tests.result_examples import WHEN, example, same
 
 STEM = "quickstart_20261121T064500-123_seed0"
@@ -65,3 +66,9 @@ def test_a_lock_whose_holder_was_killed_holds_nobody_up(tmp_path):
     assert (tmp_path / ".writing.lock").exists()
     write_atomically(tmp_path / "file", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_writer_that_never_ends_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "_PATIENCE", 0.1)
+    with FileLock(tmp_path / ".writing.lock"), pytest.raises(UserError, match="another process has been writing there"):
+        save_result(tmp_path, "quickstart", 0, {}, {}, WHEN)

@@ -1,5 +1,6 @@
 """What fails in one run costs the others nothing, and a picture costs no result: one line each, and exit code 2."""
 
+import errno
 import os
 import resource
 import shutil
@@ -27,6 +28,18 @@ RESULTS = Path("results")
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+
+
+class Refusing:
+    """``Path.unlink`` in a folder that has become read-only."""
+
+    def __init__(self, unlink, suffix):
+        self.unlink, self.suffix = unlink, suffix
+
+    def __get__(self, path, _):
+        if path.suffix == self.suffix:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return self.unlink.__get__(path)
 
 
 def checkpoint(seed: int) -> Path:
@@ -77,6 +90,19 @@ def test_pictures_that_cannot_be_written(monkeypatch, capsys):
     assert main([*COMMAND, "--seeds", "2", "--resume"]) == 0
     assert len(list(RESULTS.glob("*.png"))) == 3
     assert len(find_results(RESULTS)) == 2
+
+
+def test_a_checkpoint_that_cannot_be_removed_costs_no_result(monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", Refusing(Path.unlink, ".pt"))
+        assert main([*COMMAND, "--seed", "0"]) == 2
+    said = capsys.readouterr()
+    assert (
+        said.err == f"error: {checkpoint(0)}: cannot be removed (Read-only file system), though the result is there\n"
+    )
+    assert "quickstart_dense" in said.out
+    assert main([*COMMAND, "--seed", "0", "--resume"]) == 0
+    assert not checkpoint(0).exists()
 
 
 def test_a_results_folder_that_vanishes_under_way(monkeypatch, capsys):
