@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -41,6 +42,8 @@ def forked(function: Callable[..., int], *arguments: object) -> int:
         code = 70
         try:
             code = function(*arguments)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -64,7 +64,7 @@ class EarlierResults:
         self._data_root = data_root
         self._listed: set[str] = set()
         self._read: set[Path] = set()
-        self._found: dict[tuple[object, object], list[Earlier]] = {}
+        self._found: dict[tuple[str, int], list[Earlier]] = {}
         self._fingerprints: dict[str, set[str]] = {}
 
     def forget_listing(self) -> None:
@@ -98,8 +98,9 @@ class EarlierResults:
             return
         config, stats = load_result(path)
         self._read.add(path)
-        key = config.get("name"), stats.get("seed")
-        self._found.setdefault(key, []).append(Earlier(path, (config, slim(stats))))
+        name, seed = config.get("name"), stats.get("seed")
+        if isinstance(name, str) and isinstance(seed, int):  # else it is no run's
+            self._found.setdefault((name, seed), []).append(Earlier(path, (config, slim(stats))))
 
     def _has_same_data(self, config: ExperimentConfig, seed: int, result: Result) -> bool:
         stored = data_fingerprint(result[1])

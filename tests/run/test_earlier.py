@@ -87,6 +87,13 @@ def test_each_result_is_read_once_and_one_that_says_no_data_counts(monkeypatch):
     assert len(reads) == 6
 
 
+def test_a_result_of_no_seed_is_no_runs():
+    config = small_config()
+    for stats in ({}, {"seed": [0]}, {"seed": "0"}):
+        save_result(Path("results"), "small", 0, config.model_dump(), stats, datetime(2026, 11, 25))
+    assert earlier.EarlierResults(Path("results"), None).find(config, 0) is None
+
+
 def test_data_are_read_once_for_all_seeds(monkeypatch):
     write_data(0)
     config = small_config(benchmark="SplitDataset", dataset="npz:mine.npz", num_batch=2)

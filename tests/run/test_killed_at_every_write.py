@@ -87,7 +87,7 @@ def test_nothing_is_lost_and_nothing_left_over_whenever_it_is_killed(tmp_path, m
     whole, copies = tmp_path / "whole", tmp_path / "copies"
     whole.mkdir()
     copies.mkdir()
-    assert forked(watched, whole, copies) == 0
+    assert forked(watched, whole, copies) == 0, capfd.readouterr().err
     expected = statistics(whole)
     moments = sorted(copies.iterdir())
     assert len(moments) > 20
