@@ -1,10 +1,10 @@
 """The command line in a process of its own, and a disk that is full."""
 
 import errno
+import multiprocessing
 import os
 import subprocess
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# Not forked from the tests' own process: torch's autograd does not survive a fork.
+FRESH = multiprocessing.get_context("forkserver")
+FRESH.set_forkserver_preload(["cl_sparse.run.session"])
 
 
 def run(
@@ -36,17 +40,15 @@ def refusal(folder: Path, *argv: str, command: Sequence[str] = (str(ROOT / "run_
 
 
 def forked(function: Callable[..., int], *arguments: object) -> int:
-    """Call a function in a fork of this process, for which imports are paid; return its exit code."""
-    child = os.fork()
-    if child == 0:
-        code = 70
-        try:
-            code = function(*arguments)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    """Call a function in a process of its own, forked from one that has done the imports; return its exit code."""
+    process = FRESH.Process(target=_call, args=(function, *arguments))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def _call(function: Callable[..., int], *arguments: object) -> None:
+    sys.exit(function(*arguments))
 
 
 class Failing:

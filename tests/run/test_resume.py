@@ -1,6 +1,5 @@
 """A run killed in the middle of a task and resumed gives the accuracies of an uninterrupted one, bit for bit."""
 
-import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -16,10 +15,7 @@ from cl_sparse.run import build, provenance
 from cl_sparse.run.checkpoint import load_checkpoint, save_checkpoint
 from cl_sparse.run.learner_state import learner_state, restore_learner
 from cl_sparse.run.one_run import Observer, Run, carried_bytes
-
-# Processes of their own, forked from one that has done the imports.
-KILLED = multiprocessing.get_context("forkserver")
-KILLED.set_forkserver_preload(["cl_sparse.run.one_run", "cl_sparse.run.build"])
+from tests.commands import forked
 
 
 def run_and_be_killed(parameters: dict, checkpoint: Path, threads: int) -> None:
@@ -43,10 +39,7 @@ def test_killed_and_resumed_run_is_bit_identical(make_run, tmp_path, learner_con
 
     checkpoint = tmp_path / "killed.pt"
     parameters = {k: v for k, v in whole.config.model_dump(exclude_unset=True).items() if k != "name"}
-    killed = KILLED.Process(target=run_and_be_killed, args=(parameters, checkpoint, torch.get_num_threads()))
-    killed.start()
-    killed.join()
-    assert killed.exitcode == -signal.SIGKILL
+    assert forked(run_and_be_killed, parameters, checkpoint, torch.get_num_threads()) == -signal.SIGKILL
 
     resumed = make_run(seed=3, **learner_config)
     done = resumed.resume(checkpoint) if checkpoint.exists() else 0
