@@ -1,7 +1,7 @@
 """SIGKILL at every write of a command: resumed, it gives the same numbers and leaves nothing over.
 
 The command runs once, in a process that keeps a copy of the results folder before each change of a file: opened,
-written in part, synced, renamed, removed. That is what a SIGKILL at that moment leaves, for locks end with their holder.
+written in part, synced, renamed, removed. That is what a SIGKILL at that moment leaves: locks end with their holder.
 The command is then resumed in each of the copies.
 """
 
