@@ -2,7 +2,7 @@
 
 import sys
 
-from cl_sparse.cli import main
+from cl_sparse.start import main
 
 if __name__ == "__main__":
     sys.exit(main(["run", *sys.argv[1:]]))

@@ -39,12 +39,13 @@ def test_cuda_computes_the_same_in_every_run(monkeypatch) -> None:
 
 
 def test_what_is_kept_on_the_host_is_put_back_there() -> None:
-    replay, probe = Replay(), SparsityProbe(nn.Sequential(), n_tasks=1)
+    replay, probe = Replay(), SparsityProbe(nn.Sequential(nn.Linear(2, 3), nn.ReLU()), n_tasks=2)
+    (act,) = probe.layers
     with stand_in_gpu() as gpu:  # where a checkpoint's tensors are loaded to
         there = torch.arange(3).to(gpu)
         replay.load_state_dict({"memory": [there]})
-        probe.load_state_dict({"epochs": [], "on_idxs": {"act": there}, "use": {"act": [None, there]}})
-    assert replay.memory[0].tolist() == probe.on_idxs["act"].tolist() == probe.use["act"][1].tolist() == [0, 1, 2]
+        probe.load_state_dict({"epochs": [], "on_idxs": {act: there}, "use": {act: [None, there.float()]}})
+    assert replay.memory[0].tolist() == probe.on_idxs[act].tolist() == probe.use[act][1].tolist() == [0, 1, 2]
 
 
 def test_the_stand_in_refuses_to_mix_devices() -> None:

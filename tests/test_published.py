@@ -12,8 +12,8 @@ from cl_sparse.config.identity import differing
 from cl_sparse.report import group_results
 from cl_sparse.results import find_results, load_result
 from cl_sparse.run import build
+from cl_sparse.run.earlier import Earlier, EarlierResults
 from cl_sparse.run.one_run import Observer, Run
-from cl_sparse.run.session import _finished
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = ROOT / "results" / "published"
@@ -37,7 +37,10 @@ def test_a_committed_result_counts_as_finished(path: Path) -> None:
     settings = {key: value for key, value in stored.items() if key not in ("seed", "name")}
     config = build_config(stored["name"], settings)
     assert differing(stored, config.identity()) == []
-    assert _finished(PUBLISHED, config, stats["seed"]) is not None
+    earlier = EarlierResults(PUBLISHED, None)
+    assert earlier.of(config, stats["seed"])
+    if stats["benchmark"]["dataset"] == "digits":  # which are always at hand
+        assert isinstance(earlier.find(config, stats["seed"]), Earlier)
 
 
 def test_committed_results_finish_the_shipped_experiments_and_are_all_in_the_tables() -> None:
@@ -48,4 +51,4 @@ def test_committed_results_finish_the_shipped_experiments_and_are_all_in_the_tab
     quick = load_experiments([ROOT / "exps"]).select(["quickstart"])[0]
     for config in quick.configs:
         for seed in range(config.seeds):
-            assert _finished(PUBLISHED, config, seed) is not None
+            assert isinstance(EarlierResults(PUBLISHED, None).find(config, seed), Earlier)

@@ -150,7 +150,13 @@ class Replay(Plugin):
         return {"memory": self.memory}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the stored sample ids; ids stay on the CPU, wherever the samples are."""
+        """Restore the stored sample ids; ids stay on the CPU, wherever the samples are.
+
+        Raises:
+            ValueError: the state holds anything else.
+        """
+        if any(kept.dtype != torch.long or kept.dim() != 1 for kept in state["memory"]):
+            raise ValueError("the memory is a row of long sample ids per task")
         self.memory = [kept.cpu() for kept in state["memory"]]
 
     def carried_bytes(self) -> int:

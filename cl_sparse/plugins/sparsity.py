@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from cl_sparse.layers import Winners
@@ -11,7 +12,7 @@ from cl_sparse.metrics import duty_cycle_entropy
 from cl_sparse.models import activation_layers
 from cl_sparse.plugins.base import Plugin
 from cl_sparse.synapses import density, synapses_of
-from cl_sparse.synapses.resize import Changes
+from cl_sparse.synapses.resize import Changes, weight_shape
 
 
 def active_counts(output: Tensor | Winners) -> Tensor:
@@ -25,6 +26,18 @@ def active_counts(output: Tensor | Winners) -> Tensor:
     active = torch.empty_like(output, dtype=torch.float32)
     torch.gt(output, 0, out=active)
     return active.sum(dim=[d for d in range(active.dim()) if d != 1])
+
+
+class Epoch(BaseModel):
+    """What one training epoch was like; see :class:`SparsityProbe`."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    perc_on_avg: float
+    perc_on_std: float
+    active_share: dict[str, float]
+    duty_entropy: dict[str, float]
+    density: dict[str, float]
 
 
 class SparsityProbe(Plugin):
@@ -49,6 +62,7 @@ class SparsityProbe(Plugin):
         self.layers = list(activation_layers(model))
         self.density_layers = [c.layer for c in synapses_of(model)]
         self._sources = _weight_layers_before(model, self.layers)
+        self._weights = {name: model.get_submodule(source) for name, source in self._sources.items()}
         self.epochs: list[dict[str, Any]] = []
         self.on_idxs: dict[str, Tensor] = {}
         self.use: dict[str, list[Tensor | None]] = {name: [None] * n_tasks for name in self.layers}
@@ -129,11 +143,24 @@ class SparsityProbe(Plugin):
         return {"epochs": self.epochs, "on_idxs": self.on_idxs, "use": self.use}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what was recorded so far; it is kept on the CPU."""
-        self.epochs = state["epochs"]
-        self.on_idxs = {name: counts.cpu() for name, counts in state["on_idxs"].items()}
+        """Restore what was recorded so far; it is kept on the CPU.
+
+        Raises:
+            ValueError: it is of another net or number of tasks, or no such record.
+        """
+        self.epochs = [Epoch.model_validate(epoch).model_dump() for epoch in state["epochs"]]
+        self.on_idxs = {name: self._checked(name, counts, torch.long) for name, counts in state["on_idxs"].items()}
         for name, uses in state.get("use", {}).items():
-            self.use[name] = [None if use is None else use.cpu() for use in uses]
+            if len(uses) != len(self.use[name]):
+                raise ValueError(f"the units' use is of {len(uses)} tasks, not of {len(self.use[name])}")
+            self.use[name] = [None if use is None else self._checked(name, use, torch.float) for use in uses]
+
+    def _checked(self, name: str, numbers: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return a number for each unit of a layer, on the CPU."""
+        units = weight_shape(self._weights[name])[0] if name in self._weights else len(numbers)
+        if name not in self.use or numbers.shape != (units,) or numbers.dtype != dtype:
+            raise ValueError(f"{name}: {numbers.dtype} of shape {tuple(numbers.shape)} for its {units} units")
+        return numbers.cpu()
 
     def statistics(self) -> dict[str, Any]:
         """Return the record as plain numbers and NumPy arrays, as the result file holds it."""

@@ -19,13 +19,12 @@ from pathlib import Path
 from cl_sparse.errors import UserError
 from cl_sparse.report.figures import accuracy_over_tasks_png
 from cl_sparse.report.published import load_published, published_table
-from cl_sparse.report.rows import Result, rows_of
+from cl_sparse.report.rows import Result, rows_of, slim
 from cl_sparse.report.table import markdown_table
 from cl_sparse.results import file_name_of, find_results, json_text, load_complete_result, write_atomically
 
 _BEGIN = re.compile(r"^<!-- results:begin(?P<words>[^\n]*?) -->[ \t]*$", re.MULTILINE)
 _END = "<!-- results:end -->"
-_BULKY = ("unit_use", "on_idxs")  # one number per unit: most of a result's size, and no table shows them
 
 
 @dataclass(frozen=True)
@@ -108,11 +107,10 @@ def publish(path: Path, published_dir: Path) -> Path:
         UserError: the result cannot be read, or the copy cannot be written.
     """
     config, stats = load_complete_result(path)
-    slim = {key: value for key, value in stats.items() if key not in _BULKY}
     target = published_dir / f"{path.stem}.json"
     try:
         published_dir.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, json_text({"config": config, "stats": slim}).encode())
+        write_atomically(target, json_text({"config": config, "stats": slim(stats)}).encode())
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error.strerror})") from error
     return target

@@ -87,7 +87,7 @@ def accuracy_over_tasks_png(results: Iterable[Result], path: Path, title: str = 
     if axes.lines:
         legend = figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
         for text in legend.get_texts():
-            text.set_parse_math(False)  # a label may hold a path, and a path a $
+            text.set_parse_math(False)  # a "$" in an experiment's name is a "$"
     _save(figure, path)
 
 

@@ -13,6 +13,12 @@ from cl_sparse.errors import UserError
 from cl_sparse.metrics import MeanStd, mean_std, summary
 
 Result = tuple[dict[str, Any], dict[str, Any]]  # (config, stats), as load_complete_result gives it
+_BULKY = ("unit_use", "on_idxs")  # one number per unit: most of a result's size, and no table shows them
+
+
+def slim(stats: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the statistics without what is there per unit."""
+    return {key: value for key, value in stats.items() if key not in _BULKY}
 
 
 @dataclass(frozen=True)
@@ -87,27 +93,34 @@ def rows_of(results: Iterable[Result]) -> list[Row]:
 
 
 def group_results(results: Iterable[Result]) -> list[Group]:
-    """Sort results into experiments. Runs with different configs are never averaged, whatever their names.
+    """Sort results into experiments. Runs with different configs or data are never averaged, whatever their names.
 
     Raises:
         UserError: runs of one experiment are not of equally many tasks.
     """
-    found: list[tuple[dict[str, Any], dict[int, Result]]] = []
+    found: list[tuple[Result, dict[int, Result]]] = []
     for config, stats in results:
-        runs = next((runs for known, runs in found if not differing(known, config)), None)
+        runs = next((runs for known, runs in found if _is_one_experiment(known, (config, stats))), None)
         if runs is None:
             runs = {}
-            found.append((config, runs))
+            found.append(((config, stats), runs))
         runs[stats["seed"]] = config, stats
-    for config, runs in found:
+    for (config, _), runs in found:
         n_tasks = sorted({len(stats["accs"]) for _, stats in runs.values()})
         if len(n_tasks) > 1:
             raise UserError(
                 f"{config['name']}: its results are of {' and '.join(map(str, n_tasks))} tasks, though its settings "
                 "are the same: move those aside that are not its own"
             )
-    labels = _labels([config for config, _ in found])
+    labels = _labels([first for first, _ in found])
     return [Group(label, [runs[seed] for seed in sorted(runs)]) for label, (_, runs) in zip(labels, found, strict=True)]
+
+
+def data_fingerprint(stats: Mapping[str, Any]) -> str | None:
+    """Return the fingerprint of the data that a result was made with; None if it does not say."""
+    benchmark = stats.get("benchmark")
+    found = benchmark.get("fingerprint") if isinstance(benchmark, Mapping) else None
+    return None if found is None else str(found)
 
 
 def row_of(group: Group) -> Row:
@@ -137,14 +150,21 @@ def row_of(group: Group) -> Row:
     )
 
 
-def _labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+def _is_one_experiment(one: Result, other: Result) -> bool:
+    data = {data_fingerprint(stats) for _, stats in (one, other)} - {None}
+    return len(data) < 2 and not differing(one[0], other[0])
+
+
+def _labels(experiments: Sequence[Result]) -> list[str]:
     labels = []
-    for config in configs:
-        namesakes = [other for other in configs if other["name"] == config["name"]]
-        keys = sorted({key for other in namesakes for key in differing(namesakes[0], other)})
+    for config, stats in experiments:
+        namesakes = [other for other in experiments if other[0]["name"] == config["name"]]
+        keys = sorted({key for other, _ in namesakes for key in differing(namesakes[0][0], other)})
         said = with_defaults(config) | without_defaults(config)
-        values = ", ".join(f"{key}={_short(said.get(key))}" for key in keys)
-        labels.append(f"{config['name']} ({values})" if values else str(config["name"]))
+        values = [f"{key}={_short(said.get(key))}" for key in keys]
+        if len({data_fingerprint(other) for _, other in namesakes}) > 1:
+            values.append(f"data={data_fingerprint(stats) or 'unknown'}")
+        labels.append(f"{config['name']} ({', '.join(values)})" if values else str(config["name"]))
     return labels
 
 

@@ -11,8 +11,8 @@ from cl_sparse.results.files import (
     prepare_results_dir,
     save_result,
     timestamp,
-    write_atomically,
 )
+from cl_sparse.results.writing import write_atomically
 
 __all__ = [
     "ResultName",

@@ -6,23 +6,19 @@ A result is ``[config, stats]``, two dicts of plain Python and NumPy. It lies on
 so that both files give back the same.
 """
 
-import contextlib
 import hashlib
-import itertools
 import json
 import math
-import os
 import pickle
 import re
-import shutil
 import tempfile
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cl_sparse.errors import UserError
 from cl_sparse.results.plain import from_json, plain, to_json, unpickle
+from cl_sparse.results.writing import write_together
 
 PICKLE_PROTOCOL = 4  # read by every Python since 3.4
 
@@ -61,7 +57,7 @@ def save_result(
     """Write one result and its JSON twin; never overwrite one, never leave half of one.
 
     Both files are complete on the disk under hidden names before either gets its own; the JSON goes first, so that a
-    ``.pkl`` always has its twin.
+    ``.pkl`` always has its twin; if the process is killed in between, the next write there gives the ``.pkl`` its name.
 
     Args:
         results_dir: created where absent.
@@ -84,9 +80,9 @@ def save_result(
     stem = f"{file_name_of(name)}_{timestamp(when)}_seed{int(seed)}"
     prepare_results_dir(results_dir)
     try:
-        return _write_pair(results_dir, stem, {".json": text, ".pkl": pickled})
+        return write_together(results_dir, stem, {".json": text, ".pkl": pickled})[".pkl"]
     except OSError as error:
-        raise UserError(f"results directory {results_dir}: cannot write {stem} ({error})") from error
+        raise UserError(f"results directory {results_dir}: cannot write {stem} ({error.strerror})") from error
 
 
 def load_result(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -168,77 +164,6 @@ def json_text(content: dict[str, Any]) -> str:
     encoded = {part: to_json(value, f"/{part}", types) for part, value in content.items()} | {"types": types}
     parts = (f"{json.dumps(part)}: {_one_entry_per_line(value)}" for part, value in encoded.items())
     return "{\n" + ",\n".join(parts) + "\n}\n"
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file such that it is at every moment the old one or the new one, whole.
-
-    Raises:
-        OSError: the file cannot be written; the old one is unharmed.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        _write_through(temporary, data)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_directory(path.parent)
-
-
-def _write_pair(results_dir: Path, stem: str, contents: dict[str, bytes]) -> Path:
-    for candidate in _stems(stem):
-        # The hidden folder is also the reservation: two runs that end in the same millisecond cannot both create it.
-        hidden = results_dir / f".{candidate}.tmp"
-        try:
-            hidden.mkdir()
-        except FileExistsError:
-            continue
-        try:
-            final = {suffix: results_dir / f"{candidate}{suffix}" for suffix in contents}
-            if not any(path.exists() for path in final.values()):
-                _publish(hidden, final, contents)
-                return final[".pkl"]
-        finally:
-            shutil.rmtree(hidden, ignore_errors=True)
-    raise AssertionError("the stems never end")
-
-
-def _publish(hidden: Path, final: dict[str, Path], contents: dict[str, bytes]) -> None:
-    for suffix, data in contents.items():
-        _write_through(hidden / final[suffix].name, data)
-    moved: list[Path] = []
-    try:
-        for path in final.values():
-            (hidden / path.name).replace(path)
-            moved.append(path)
-    except BaseException:
-        for path in moved:
-            path.unlink(missing_ok=True)
-        raise
-    _sync_directory(hidden.parent)
-
-
-def _stems(stem: str) -> Iterator[str]:
-    yield stem
-    yield from (f"{stem}.{copy}" for copy in itertools.count(1))
-
-
-def _write_through(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make the names last as well; where a directory cannot be opened (Windows), the system does it in its own time."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _one_entry_per_line(entries: dict[str, Any]) -> str:

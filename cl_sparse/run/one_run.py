@@ -15,8 +15,9 @@ from cl_sparse.errors import UserError
 from cl_sparse.metrics import unit_overlap
 from cl_sparse.plugins import AccuracyRecorder, DivergedError, ReportProgress, SparsityProbe
 from cl_sparse.run import build, provenance
-from cl_sparse.run.checkpoint import learner_state, load_checkpoint, own_plugins, restore_learner, save_checkpoint
+from cl_sparse.run.checkpoint import load_checkpoint, save_checkpoint, unfit
 from cl_sparse.run.evaluate import accuracy_row
+from cl_sparse.run.learner_state import learner_state, own_plugins, restore_learner
 from cl_sparse.run.record import Record
 from cl_sparse.seeding import derive_seed
 from cl_sparse.strategies import Learner
@@ -70,24 +71,46 @@ class Run:
         They may have been trained by other code: the record says for each task by which.
 
         Raises:
-            UserError: if the checkpoint is damaged or belongs to another config.
+            UserError: if the checkpoint is damaged, does not fit, or belongs to another config or other data.
         """
         content = load_checkpoint(checkpoint, self.learner.device)
+        self._check_same_run(checkpoint, content)
+        record = Record(**content["record"])
+        if len(record.accs) != self.benchmark.n_tasks or (record.val_accs is None) is not (
+            self.record.val_accs is None
+        ):
+            raise unfit(checkpoint, "its accuracies are of other tasks")
+        if len(record.steps) != content["learner"]["tasks_trained"]:
+            raise unfit(checkpoint, "its learner has learned another number of tasks than its record says")
+        try:
+            restore_learner(self.learner, content["learner"])
+        except UserError as error:
+            raise UserError(f"{checkpoint}: {error}: run without --resume to start anew") from None
+        except Exception as error:  # of many types, from torch too; each means that the state is another version's
+            raise unfit(checkpoint, f"{type(error).__name__}: {error}") from error
+        self.record = record
+        return len(self.record.steps)
+
+    def _check_same_run(self, checkpoint: Path, content: dict[str, Any]) -> None:
         changed = differing(content["config"], self.config.identity())
         if changed:
             raise UserError(
                 f"{checkpoint}: was written with other values of {', '.join(changed)}: "
                 "restore them, or run without --resume to start anew"
             )
-        try:
-            restore_learner(self.learner, content["learner"])
-        except UserError as error:
-            raise UserError(f"{checkpoint}: {error}: run without --resume to start anew") from None
-        self.record = Record(**content["record"])
-        return len(self.record.steps)
+        data = content.get("data", self.benchmark.fingerprint)  # not in checkpoints from before data were compared
+        if data != self.benchmark.fingerprint:
+            raise UserError(
+                f"{checkpoint}: was written with other data ({self.benchmark.dataset} had the fingerprint {data}, and "
+                f"has {self.benchmark.fingerprint} now): restore them, or run without --resume to start anew"
+            )
 
     def run(self, checkpoint: Path) -> dict[str, Any]:
-        """Train what is left of the stream, saving ``checkpoint`` after every task; return the result's statistics."""
+        """Train what is left of the stream, saving ``checkpoint`` after every task; return the result's statistics.
+
+        Raises:
+            UserError: if the checkpoint cannot be written; the one of the task before is still there.
+        """
         stopped = None
         if not self.record.steps:
             self._measure_untrained()
@@ -138,6 +161,7 @@ class Run:
             checkpoint,
             {
                 "config": self.config.identity(),
+                "data": self.benchmark.fingerprint,
                 "learner": learner_state(self.learner),
                 "record": self.record.as_dict(),
             },

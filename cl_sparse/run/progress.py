@@ -71,7 +71,7 @@ class RunProgress:
     def say(self, line: str) -> None:
         """Print a line above the bar."""
         if not self._quiet:
-            self.console.print(line, highlight=False, soft_wrap=True)
+            self.console.print(line, highlight=False, soft_wrap=True, markup=False)
 
     def resumed(self, tasks: int, steps: int, same_code: bool) -> None:
         """Say that the run goes on after ``tasks`` finished ones, and whether the code that trained them was this."""

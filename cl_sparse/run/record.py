@@ -1,15 +1,14 @@
 """What a run has measured so far; grows by one row per task and becomes the result's statistics."""
 
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, model_validator
 
 NAN = float("nan")
 
 
-@dataclass
-class Record:
+class Record(BaseModel):
     """Accuracies, times and counts of a run under way, in plain lists, so that a checkpoint can hold them.
 
     Attributes:
@@ -19,18 +18,33 @@ class Record:
         train_seconds, eval_seconds: per task trained.
         steps, samples: optimizer steps and training samples (repetitions counted) per task trained.
         carried_bytes: per task trained, what is carried to the next task beyond weights and biases.
-        code_hashes: per task trained, the hash of the code that trained it: a resumed run may have more than one.
+        code_hashes: per task trained, the hash of the code that trained it: a resumed run may have more than one, and
+            one begun before they were noted lacks the first.
     """
+
+    model_config = ConfigDict(strict=True, extra="forbid")
 
     accs: list[list[float]]
     accs_init: list[float]
     val_accs: list[list[float]] | None
-    train_seconds: list[float] = field(default_factory=list)
-    eval_seconds: list[float] = field(default_factory=list)
-    steps: list[int] = field(default_factory=list)
-    samples: list[int] = field(default_factory=list)
-    carried_bytes: list[dict[str, int]] = field(default_factory=list)
-    code_hashes: list[str] = field(default_factory=list)
+    train_seconds: list[float] = []
+    eval_seconds: list[float] = []
+    steps: list[int] = []
+    samples: list[int] = []
+    carried_bytes: list[dict[str, int]] = []
+    code_hashes: list[str] = []
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> "Record":
+        n_tasks = len(self.accs_init)
+        for matrix in (self.accs, self.val_accs or self.accs):
+            if [len(row) for row in matrix] != [n_tasks] * n_tasks:
+                raise ValueError(f"the accuracies of {n_tasks} tasks are no square matrix")
+        per_task = (self.train_seconds, self.eval_seconds, self.steps, self.samples, self.carried_bytes)
+        trained = {len(numbers) for numbers in per_task}
+        if len(trained) > 1 or max(trained) > n_tasks or len(self.code_hashes) > max(trained):
+            raise ValueError("its lists are not of one number of tasks")
+        return self
 
     @classmethod
     def blank(cls, n_tasks: int, validation: bool) -> "Record":
@@ -43,7 +57,7 @@ class Record:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain lists and numbers, for a checkpoint; ``Record(**that)`` is the same record."""
-        return asdict(self)
+        return self.model_dump()
 
     def statistics(self) -> dict[str, Any]:
         """Return the part of the result's statistics that this record holds."""

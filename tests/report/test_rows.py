@@ -109,3 +109,13 @@ def test_the_data_stands_beside_the_stream_where_its_name_does_not_say(result, n
 
 def test_no_results_no_rows():
     assert rows_of([]) == []
+
+
+def test_runs_on_different_data_are_never_averaged(result):
+    def on(fingerprint, seed):
+        told = {"name": "SplitDataset", "dataset": "npz:x.npz"} | ({"fingerprint": fingerprint} if fingerprint else {})
+        return result("net", seed, benchmark=told)
+
+    mixed = group_results([on("aa", 0), on("bb", 0), on("aa", 1)])
+    assert [(group.label, len(group.results)) for group in mixed] == [("net (data=aa)", 2), ("net (data=bb)", 1)]
+    assert [group.label for group in group_results([on("aa", 0), on(None, 1)])] == ["net"]

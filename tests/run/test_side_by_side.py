@@ -11,7 +11,8 @@ from cl_sparse.cli import main
 from cl_sparse.config.experiments import load_experiments
 from cl_sparse.errors import UserError
 from cl_sparse.run import build
-from cl_sparse.run.checkpoint import alone, check_alone, checkpoint_path
+from cl_sparse.run.alone import alone, check_alone
+from cl_sparse.run.checkpoint import checkpoint_path
 from cl_sparse.run.one_run import Observer, Run
 from tests.commands import ROOT
 
@@ -20,7 +21,7 @@ COMMAND = ["run", "--name", "quickstart_dense", "--seed", "0", "--set", *(f"{k}=
 HOLD = """
 import sys
 from pathlib import Path
-from cl_sparse.run.checkpoint import alone
+from cl_sparse.run.alone import alone
 with alone(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -1,0 +1,137 @@
+"""Writing files such that nothing is lost and nothing is left over, whenever the process is killed.
+
+A file is whole on the disk under a hidden name before it gets its own. Processes write in a folder one after the other:
+whoever holds the folder's lock knows that every hidden file there is what a killed process left.
+"""
+
+import errno
+import itertools
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+_LOCK = ".writing.lock"
+_PATIENCE = 60.0  # seconds; to write a file takes much less than one
+_TWINS = (".json", ".pkl")
+_TEMPORARY = re.compile(r"\..+_\d{8}T\d{6}-\d{3}_(seed-?\d+|accuracy)\b.*\.tmp")  # no name but of a result or picture
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file such that it is at every moment the old one or the new one, whole.
+
+    Raises:
+        OSError: the file cannot be written; the old one is unharmed.
+    """
+    with _sole_writer(path.parent):
+        temporary = path.with_name(f".{path.name}.tmp")
+        try:
+            _write_through(temporary, data)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_directory(path.parent)
+
+
+def write_together(folder: Path, stem: str, contents: dict[str, bytes]) -> dict[str, Path]:
+    """Write files of one stem, in their order, each whole; never overwrite one.
+
+    All are complete on the disk before the first gets its name. If the process is killed after that, the next one that
+    writes in the folder gives the others theirs.
+
+    Args:
+        folder: where to.
+        stem: their common name; where a file of that name is, ``stem.1`` and so on.
+        contents: by suffix, e.g. ".json".
+
+    Returns:
+        The paths by suffix.
+
+    Raises:
+        OSError: they cannot be written; none is left.
+    """
+    with _sole_writer(folder):
+        free = next(s for s in _stems(stem) if not any((folder / f"{s}{suffix}").exists() for suffix in contents))
+        hidden = folder / f".{free}.tmp"
+        hidden.mkdir()
+        try:
+            return _publish(hidden, {suffix: folder / f"{free}{suffix}" for suffix in contents}, contents)
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
+@contextmanager
+def _sole_writer(folder: Path) -> Iterator[None]:
+    """Wait for other processes that write in the folder, keep them out, and settle what killed ones left."""
+    folder.stat()  # filelock would make it
+    lock = FileLock(folder / _LOCK, timeout=_PATIENCE)
+    try:
+        lock.acquire()
+    except Timeout:
+        waited = f"another process has been writing there for {_PATIENCE:.0f} seconds"
+        raise TimeoutError(errno.ETIMEDOUT, waited, folder) from None
+    try:
+        for left in [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]:
+            _settle(left)
+        yield
+    finally:
+        with suppress(OSError):  # Windows removes no open file: the next holder will
+            Path(lock.lock_file).unlink(missing_ok=True)  # while it is held: filelock notices and makes a new one
+        lock.release()
+
+
+def _settle(left: Path) -> None:
+    """Finish what a killed process began to publish, else remove it."""
+    if not left.is_dir():
+        left.unlink(missing_ok=True)
+        return
+    stem = left.name.removeprefix(".").removesuffix(".tmp")
+    if any((left.parent / f"{stem}{suffix}").exists() for suffix in _TWINS):  # so both are whole
+        for path in left.iterdir():
+            path.replace(left.parent / path.name)
+        _sync_directory(left.parent)
+    shutil.rmtree(left)
+
+
+def _publish(hidden: Path, final: dict[str, Path], contents: dict[str, bytes]) -> dict[str, Path]:
+    for suffix, data in contents.items():
+        _write_through(hidden / final[suffix].name, data)
+    moved: list[Path] = []
+    try:
+        for path in final.values():
+            (hidden / path.name).replace(path)
+            moved.append(path)
+    except BaseException:
+        for path in moved:
+            path.unlink(missing_ok=True)
+        raise
+    _sync_directory(hidden.parent)
+    return final
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    """Write a file, and wait until it is on the disk."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _stems(stem: str) -> Iterator[str]:
+    yield stem
+    yield from (f"{stem}.{copy}" for copy in itertools.count(1))
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the names last as well; where a directory cannot be opened (Windows), the system does it in its own time."""
+    with suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
