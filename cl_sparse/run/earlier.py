@@ -98,9 +98,7 @@ class EarlierResults:
             return
         config, stats = load_complete_result(path)
         self._read.add(path)
-        name, seed = config.get("name"), stats.get("seed")
-        if isinstance(name, str) and isinstance(seed, int):  # else it is no run's
-            self._found.setdefault((name, seed), []).append(Earlier(path, (config, slim(stats))))
+        self._found.setdefault((config["name"], stats["seed"]), []).append(Earlier(path, (config, slim(stats))))
 
     def _has_same_data(self, config: ExperimentConfig, seed: int, result: Result) -> bool:
         stored = data_fingerprint(result[1])
