@@ -69,10 +69,12 @@ class Method:
         place: ``"module:attribute"``.
         arguments: the model of its arguments; None: read from its constructor, in which a parameter may be
             ``Annotated[float, Field(ge=0, description="…")]``. That imports its module: for a plugin all of Avalanche.
+        filled: parameters of its constructor that the run fills in: what it is built for, not how.
     """
 
     place: str
     arguments: type[Arguments] | None = None
+    filled: tuple[str, ...] = ()
 
 
 PLUGINS: dict[str, Method] = {
@@ -80,6 +82,17 @@ PLUGINS: dict[str, Method] = {
     "cumulative": Method("cl_sparse.plugins:Cumulative", Arguments),
     "frozen": Method("cl_sparse.synapses.frozen:Frozen"),
     "synaptic_intelligence": Method("cl_sparse.synapses.synaptic_intelligence:SynapticIntelligence"),
+    # Features that are not trained, in place of a net
+    "pixels": Method("cl_sparse.layers.fixed_features:Pixels", filled=("shape",)),
+    "patch_code": Method("cl_sparse.layers.patch_code:PatchCode", filled=("image",)),
+    "random_code": Method("cl_sparse.layers.fixed_features:RandomCode", filled=("shape",)),
+    "random_fourier": Method("cl_sparse.layers.fixed_features:RandomFourier", filled=("shape",)),
+    # Readouts that are solved, on such features or on a net's
+    "discriminant": Method("cl_sparse.synapses.readouts:Discriminant", filled=("features", "outputs")),
+    "ridge": Method("cl_sparse.synapses.readouts:Ridge", filled=("features", "outputs")),
+    "recursive_ridge": Method("cl_sparse.synapses.readouts:RecursiveRidge", filled=("features", "outputs")),
+    "nearest_mean": Method("cl_sparse.synapses.readouts:NearestMean", filled=("features", "outputs")),
+    "hebbian": Method("cl_sparse.synapses.readouts:Hebbian", filled=("features", "outputs")),
 }
 
 _TABLES: dict[Kind, Mapping[str, str | Stream | Method]] = {
@@ -126,7 +139,8 @@ def arguments_of(name: str) -> type[Arguments]:
     constructor = getattr(resolve("plugin", name), "__init__")  # noqa: B009 (mypy objects to the attribute)
     hints = get_type_hints(constructor, include_extras=True)
     parameters = list(inspect.signature(constructor).parameters.values())[1:]  # without self
-    parameters = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    ours = PLUGINS[name].filled
+    parameters = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and p.name not in ours]
     defaults = {p.name: ... if p.default is p.empty else p.default for p in parameters}
     fields: dict[str, Any] = {name: (hints.get(name, Any), default) for name, default in defaults.items()}
     return create_model(f"{name} arguments", __base__=Arguments, **fields)

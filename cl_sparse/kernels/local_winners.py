@@ -47,7 +47,7 @@ def sum_winners(responses: Array, k: int, cells: Array, out: Array) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _threshold(keys: Array, k: int) -> int:
+def _threshold(keys: Array, k: int) -> np.int16:
     """Return the (k+1)-th largest key: the least number that at most k keys are above."""
     low, high = np.int32(-32769), np.int32(32767)  # more than k keys are above low, at most k above high
     while high - low > 1:

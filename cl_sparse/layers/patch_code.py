@@ -1,19 +1,20 @@
 """Codes of images by the filters that win at each place, pooled over a grid."""
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from cl_sparse.kernels.arrays import array
+from cl_sparse.layers.fixed_features import FixedFeatures
 from cl_sparse.layers.patch_filters import PatchFilters
 
 _PATCHES = 200_000  # to learn the filters of one size from
 _CHUNK = 1 << 27  # responses computed together, in bytes
 
 
-class PatchCode(nn.Module):
+class PatchCode(FixedFeatures):
     """Fixed features of images: filters learned from the first images seen, winners at each place, sums over a grid.
 
     At each place of the image, of all filters' responses v,
@@ -44,18 +45,27 @@ class PatchCode(nn.Module):
     def __init__(
         self,
         image: tuple[int, ...],
-        filters: int = 400,
-        sizes: Sequence[int] = (6,),
-        code: Literal["winners", "triangle"] = "winners",
-        winners: float = 0.1,
-        grid: int = 3,
-        mirror: bool = True,
-        learn: Literal["kmeans", "random"] = "kmeans",
+        filters: Annotated[
+            int, Field(ge=2, le=32_767, description="Filters of each size, mirror images included.")
+        ] = 400,
+        sizes: Annotated[list[int] | None, Field(description="Of the patches, pixels on a side; null: [6].")] = None,
+        code: Annotated[
+            Literal["winners", "triangle"], Field(description="winners: the largest responses; triangle: by distance.")
+        ] = "winners",
+        winners: Annotated[float, Field(gt=0, lt=1, description="Share of the filters that win at a place.")] = 0.1,
+        grid: Annotated[int, Field(ge=1, description="Cells on a side that codes are averaged over.")] = 3,
+        mirror: Annotated[bool, Field(description="Whether filters come with their mirror images.")] = True,
+        learn: Annotated[
+            Literal["kmeans", "random"], Field(description="Filters: centres of patches, or patches as they are.")
+        ] = "kmeans",
     ) -> None:
         super().__init__()
+        sizes = sizes or [6]
         if len(image) != 3:
             raise ValueError(f"patches need images (channels, height, width), not samples of shape {tuple(image)}")
         channels, height, width = image
+        if any(size < 1 for size in sizes) or not sizes:
+            raise ValueError(f"sizes must be at least 1, not {sizes}")
         for size in sizes:
             if min(height, width) - size + 1 < grid:
                 raise ValueError(f"{height}×{width} pixels have too few {size}×{size} patches for a {grid}×{grid} grid")
@@ -85,9 +95,7 @@ class PatchCode(nn.Module):
     def multiply_adds(self) -> int:
         """Return the multiply-adds of one image's responses."""
         _, height, width = self.image
-        return sum(
-            (height - f.size + 1) * (width - f.size + 1) * f.weight.numel() for f in self._sizes()
-        )
+        return sum((height - f.size + 1) * (width - f.size + 1) * f.weight.numel() for f in self._sizes())
 
     def extra_repr(self) -> str:
         """Return the settings, for ``repr``."""
@@ -101,7 +109,7 @@ class PatchCode(nn.Module):
         rows, columns = height - filters.size + 1, width - filters.size + 1
         cells = _cells(rows, columns, self.grid).to(x.device)
         step = max(1, _CHUNK // (rows * columns * len(filters.weight) * 2))
-        pooled = torch.cat([self._pooled(part, filters, cells) for part in x.split(step)])
+        pooled = torch.cat([self._pooled(part, filters, cells) for part in torch.split(x, step)])
         pooled /= cells.bincount()[None, :, None]
         return self._folded(pooled).sqrt_().flatten(1)
 
@@ -129,8 +137,8 @@ class PatchCode(nn.Module):
         """Return (B, cells, width of a cell): cells of filters and the mirrored cells of their mirror images added."""
         if not self.mirror:
             return pooled
-        ours, mirrored = pooled.unflatten(1, (self.grid, self.grid)).chunk(2, dim=3)
-        return (ours + mirrored.flip(2)).flatten(1, 2)
+        ours, mirrored = pooled.view(len(pooled), self.grid, self.grid, -1).chunk(2, dim=3)
+        return torch.flatten(ours + mirrored.flip(2), 1, 2)
 
 
 def _product(patches: Tensor, filters: PatchFilters) -> Tensor:

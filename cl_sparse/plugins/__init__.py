@@ -6,6 +6,7 @@ from cl_sparse.plugins.boosting import DecayBoostStrength
 from cl_sparse.plugins.cumulative import Cumulative
 from cl_sparse.plugins.divergence import DivergedError, StopOnDivergence
 from cl_sparse.plugins.mechanisms import Mechanisms
+from cl_sparse.plugins.on_top import OnTop
 from cl_sparse.plugins.progress import ReportProgress
 from cl_sparse.plugins.replay import Replay
 from cl_sparse.plugins.rezero import RezeroWeights
@@ -17,6 +18,7 @@ __all__ = [
     "DecayBoostStrength",
     "DivergedError",
     "Mechanisms",
+    "OnTop",
     "Plugin",
     "Replay",
     "ReportProgress",

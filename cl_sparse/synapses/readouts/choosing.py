@@ -13,7 +13,7 @@ RIDGES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 
 @torch.no_grad()
 def total_covariance(moments: Moments) -> tuple[Tensor, Tensor]:
-    """Return the covariance T of all samples (its lower triangle) and their covariances with one-hot targets, (d, C)."""
+    """Return the covariance T of all samples (its lower triangle), and with one-hot targets, (d, C)."""
     shares = moments.counts / max(1.0, moments.n)
     off = moments.means - shares @ moments.means
     with_targets = (shares[:, None] * off).T

@@ -13,8 +13,8 @@ from cl_sparse.synapses.readouts.readout import Readout
 class Hebbian(Readout):
     """Synapses from active features to the class that is shown grow; all others stay as they are.
 
-    For each sample x of class c: w_c ← (1 − decay)·w_c + rate·x/max(x). Other classes' synapses are frozen meanwhile, so
-    classes that come one after another do not disturb each other. (FlyModel: Shen, Dasgupta and Navlakha 2021,
+    For each sample x of class c: w_c ← (1 − decay)·w_c + rate·x/max(x). Other classes' synapses are frozen meanwhile,
+    so classes that come one after another do not disturb each other. (FlyModel: Shen, Dasgupta and Navlakha 2021,
     "Algorithmic insights on continual learning from fruit flies".)
 
     Args:
@@ -40,7 +40,7 @@ class Hebbian(Readout):
     def update(self, x: Tensor, classes: Tensor) -> None:
         """See the base class."""
         scaled = x / x.amax(1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
-        for label in classes.unique():
+        for label in torch.unique(classes):
             shown = scaled[classes == label]
             left = (1 - self.decay) ** torch.arange(len(shown), -1, -1, device=x.device, dtype=x.dtype)
             self.weight[label] = left[0] * self.weight[label] + self.rate * left[1:] @ shown

@@ -11,9 +11,9 @@ FP32, FP16 = 4, 2  # bytes of a stored number
 class Moments(nn.Module):
     """Counts, means and the pooled scatter within classes of all features so far; order and batches do not matter.
 
-    The scatter S = Σ (x − μ_c)(x − μ_c)ᵀ is carried from task to task as half of a symmetric matrix of correlations, and
-    its diagonal: in 32 bits, in 16, or, where that is still more than ``max_bytes``, as its largest eigenvectors (in 16
-    bits) beside the exact diagonal. While a task is under way it is a full matrix in the working memory.
+    The scatter S = Σ (x − μ_c)(x − μ_c)ᵀ is carried from task to task as half of a symmetric matrix of correlations,
+    and its diagonal: in 32 bits, in 16, or, where that is still more than ``max_bytes``, as its largest eigenvectors
+    (in 16 bits) beside the exact diagonal. While a task is under way it is a full matrix in the working memory.
 
     Args:
         features: number d of features.
