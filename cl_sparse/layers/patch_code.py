@@ -137,7 +137,7 @@ class PatchCode(FixedFeatures):
         """Return (B, cells, width of a cell): cells of filters and the mirrored cells of their mirror images added."""
         if not self.mirror:
             return pooled
-        ours, mirrored = pooled.view(len(pooled), self.grid, self.grid, -1).chunk(2, dim=3)
+        ours, mirrored = pooled.view(len(pooled), self.grid, self.grid, pooled.shape[2]).chunk(2, dim=3)
         return torch.flatten(ours + mirrored.flip(2), 1, 2)
 
 

@@ -72,20 +72,24 @@ class PatchFilters(nn.Module):
     def normalized(self, patches: Tensor) -> Tensor:
         """Return patches (..., channels·size²) with mean 0 and contrast 1."""
         centred = patches - patches.mean(-1, keepdim=True)
-        return centred * (centred.square().mean(-1, keepdim=True) + self.contrast).rsqrt()
+        normalized: Tensor = centred * (centred.square().mean(-1, keepdim=True) + self.contrast).rsqrt()
+        return normalized
 
     def forward(self, patches: Tensor) -> Tensor:
         """Return the responses (..., filters) to patches (..., channels·size²): their whitened product."""
         filters = self.whitening @ self.weight.T
-        return self.normalized(patches) @ filters - self.mean @ filters
+        responses: Tensor = self.normalized(patches) @ filters - self.mean @ filters
+        return responses
 
     def _mirrored(self, patches: Tensor) -> Tensor:
-        return patches.unflatten(1, (self.channels, self.size, self.size)).flip(3).flatten(1)
+        mirrored: Tensor = patches.view(-1, self.channels, self.size, self.size).flip(3).flatten(1)
+        return mirrored
 
 
 def _zca(centred: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh((centred.T @ centred / len(centred)).double())
-    return ((vectors * (values + _WHITENING).rsqrt()) @ vectors.T).to(centred)
+    whitening: Tensor = (vectors * (values + _WHITENING).rsqrt()) @ vectors.T
+    return whitening.to(centred)
 
 
 def _kmeans(points: Tensor, centres: Tensor) -> Tensor:
@@ -93,7 +97,7 @@ def _kmeans(points: Tensor, centres: Tensor) -> Tensor:
     centres = nn.functional.normalize(centres)
     for _ in range(_ROUNDS):
         sums = torch.zeros_like(centres)
-        for part in points.split(8192):
+        for part in torch.split(points, 8192):
             best = (part @ centres.T).max(1)
             sums.index_add_(0, best.indices, part * best.values[:, None])
         # A centre nothing is along stays.

@@ -38,7 +38,7 @@ class Moments(nn.Module):
         super().__init__()
         self.storage, self.rank = _storage(features, classes, max_bytes)
         half = features * (features - 1) // 2
-        kind = torch.float32 if self.storage == "fp32" else torch.float16
+        kind = torch.get_default_dtype() if self.storage == "fp32" else torch.float16
         self.register_buffer("counts", torch.zeros(classes))
         self.register_buffer("means", torch.zeros(classes, features))
         self.register_buffer("diagonal", torch.zeros(features))
@@ -91,10 +91,13 @@ class Moments(nn.Module):
         scale = self.diagonal.sqrt()
         return matrix.mul_(scale[:, None]).mul_(scale)
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Return the carried sums, after closing."""
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         self.close()
-        return super().state_dict(*args, **kwargs)
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        self._sums = None
+        super()._load_from_state_dict(*arguments)
 
     def _open(self) -> tuple[Tensor, Tensor]:
         if self._sums is None:
