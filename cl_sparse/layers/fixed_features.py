@@ -16,9 +16,11 @@ class FixedFeatures(nn.Module):
 
     Attributes:
         width: number of features.
+        learns_first: whether :meth:`fit` learns from the first task's samples, and so is told where that ends.
     """
 
     width: int
+    learns_first: bool = False
 
     @property
     def fitted(self) -> bool:

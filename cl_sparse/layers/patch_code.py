@@ -42,6 +42,8 @@ class PatchCode(FixedFeatures):
         ValueError: a patch or the grid is larger than the image allows, or no filter or all of them would win.
     """
 
+    learns_first = True
+
     def __init__(
         self,
         image: tuple[int, ...],

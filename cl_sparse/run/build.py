@@ -224,7 +224,8 @@ def task_information(config: ExperimentConfig, learner: Learner) -> tuple[str, s
     if learner.model.needs_task_labels:
         return "label", "label"
     if isinstance(learner, ClosedFormLearner):
-        return ("none" if config.effective_scenario == "class" else "boundaries"), "none"
+        told = learner.model.features.learns_first or config.effective_scenario != "class"
+        return ("boundaries" if told else "none"), "none"
     boundaries = any(getattr(plugin, "uses_task_boundaries", False) for plugin in learner.plugins)
     return ("boundaries" if boundaries or config.loss_outputs != "all" else "none"), "none"
 

@@ -13,6 +13,7 @@ from cl_sparse.config import ExperimentConfig
 from cl_sparse.config.identity import differing
 from cl_sparse.errors import UserError
 from cl_sparse.metrics import unit_overlap
+from cl_sparse.models import FixedNet
 from cl_sparse.plugins import AccuracyRecorder, DivergedError, ReportProgress, SparsityProbe
 from cl_sparse.run import build, provenance
 from cl_sparse.run.checkpoint import learner_state, load_checkpoint, own_plugins, restore_learner, save_checkpoint
@@ -157,6 +158,7 @@ class Run:
             "overlap": {name: both[0] for name, both in overlaps.items()},
             "overlap_chance": {name: both[1] for name, both in overlaps.items()},
             "parameters": total_parameters(model),
+            **multiply_adds(model),
             "live_synapses": live_synapses(model),
             "synapse_positions": sum(found.positions for found in synapses_of(model)),
             "strategy": config.effective_strategy,
@@ -177,6 +179,14 @@ class Run:
             "git_commit": self.git_commit,
             "stopped": stopped,
         }
+
+
+def multiply_adds(model: torch.nn.Module) -> dict[str, dict[str, int]]:
+    """Return the multiply-adds for one sample of a net that is solved; nothing for others."""
+    if not isinstance(model, FixedNet):
+        return {}
+    parts = {"features": model.features.multiply_adds(), "readout": model.readout.get_parameter("weight").numel()}
+    return {"multiply_adds": parts}
 
 
 def carried_bytes(learner: Learner) -> dict[str, int]:

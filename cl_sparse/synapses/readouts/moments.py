@@ -30,6 +30,7 @@ class Moments(nn.Module):
 
     counts: Tensor
     means: Tensor
+    shift: Tensor
     diagonal: Tensor
     packed: Tensor
     values: Tensor
@@ -41,6 +42,7 @@ class Moments(nn.Module):
         kind = torch.get_default_dtype() if self.storage == "fp32" else torch.float16
         self.register_buffer("counts", torch.zeros(classes))
         self.register_buffer("means", torch.zeros(classes, features))
+        self.register_buffer("shift", torch.zeros(features))
         self.register_buffer("diagonal", torch.zeros(features))
         self.register_buffer(
             "packed", torch.zeros((features, self.rank) if self.storage == "low rank" else half, dtype=kind)
@@ -56,6 +58,9 @@ class Moments(nn.Module):
     @torch.no_grad()
     def add(self, x: Tensor, classes: Tensor) -> None:
         """Add samples: features (B, d) and classes (B,) long."""
+        if not self.n and self._sums is None and len(x):
+            self.shift.copy_(x.mean(0))  # sums are of x − shift: less is lost to rounding
+        x = x - self.shift
         products, sums = self._open()
         for first in range(0, x.shape[1], _BLOCK):  # of columns: what is above the diagonal is not needed
             last = first + _BLOCK
@@ -70,8 +75,11 @@ class Moments(nn.Module):
             return
         products, sums = self._sums
         self._sums = None
-        self.means.copy_(sums / self.counts.clamp(min=1)[:, None])
-        scatter = products.sub_(self.means.T @ (self.counts[:, None] * self.means))
+        means = sums / self.counts.clamp(min=1)[:, None]
+        self.means.copy_(means + self.shift)
+        rounding = _DEAD * torch.finfo(products.dtype).eps * products.diagonal()
+        scatter = products.sub_(means.T @ (self.counts[:, None] * means))
+        scatter.diagonal().copy_(torch.where(scatter.diagonal() > rounding, scatter.diagonal(), 0.0))
         self._pack(scatter)
 
     @torch.no_grad()
@@ -101,13 +109,14 @@ class Moments(nn.Module):
 
     def _open(self) -> tuple[Tensor, Tensor]:
         if self._sums is None:
-            weighted = self.counts[:, None] * self.means
-            products = self.scatter().add_(self.means.T @ weighted) if self.n else torch.zeros(2 * self.means.shape[1:])
+            means = self.means - self.shift
+            weighted = self.counts[:, None] * means
+            products = self.scatter().add_(means.T @ weighted) if self.n else torch.zeros(2 * means.shape[1:])
             self._sums = products.to(self.means), weighted
         return self._sums
 
     def _pack(self, scatter: Tensor) -> None:
-        self.diagonal.copy_(scatter.diagonal().clamp(min=0))
+        self.diagonal.copy_(scatter.diagonal())
         inverse = torch.where(self.diagonal > 0, self.diagonal.rsqrt(), 0.0)
         scatter.mul_(inverse[:, None]).mul_(inverse)
         if self.storage == "low rank":
@@ -132,11 +141,12 @@ class Moments(nn.Module):
 
 
 _BLOCK = 1024
+_DEAD = 100  # a variance below so many rounding errors of the sum of squares is none
 _MORE, _ITERATIONS = 20, 3  # of the randomised subspace iteration (Halko, Martinsson and Tropp 2011)
 
 
 def _storage(d: int, classes: int, max_bytes: int | None) -> tuple[str, int]:
-    always = FP32 * (classes * (d + 1) + d)
+    always = FP32 * (classes * (d + 1) + 2 * d)
     half = d * (d - 1) // 2
     if max_bytes is None or always + FP32 * half <= max_bytes:
         return "fp32", 0

@@ -134,7 +134,7 @@ def test_cross_validation_is_that_of_the_hat_matrix() -> None:
     assert least_cross_validation(moments) == RIDGES[errors.index(min(errors))]
 
 
-@pytest.mark.parametrize(("max_bytes", "storage"), [(None, "fp32"), (1000, "fp16"), (700, "low rank")])
+@pytest.mark.parametrize(("max_bytes", "storage"), [(None, "fp32"), (1000, "fp16"), (800, "low rank")])
 def test_what_is_carried_fits_and_says_how_it_is_stored(max_bytes: int | None, storage: str) -> None:
     torch.set_default_dtype(torch.float32)
     x, y = (part.to(torch.get_default_dtype()) if part.is_floating_point() else part for part in samples())
@@ -146,7 +146,7 @@ def test_what_is_carried_fits_and_says_how_it_is_stored(max_bytes: int | None, s
             each.add(x[y == task], y[y == task])
             each.close()
     carried = sum(buffer.nbytes for buffer in moments.buffers())
-    assert carried == (1176 if max_bytes is None else carried)
+    assert carried == (1256 if max_bytes is None else carried)
     assert max_bytes is None or carried <= max_bytes
     torch.testing.assert_close(moments.means, exact.means)
     torch.testing.assert_close(moments.diagonal, exact.diagonal, rtol=1e-3, atol=1e-3)
@@ -157,7 +157,7 @@ def test_what_is_carried_fits_and_says_how_it_is_stored(max_bytes: int | None, s
 
 def test_too_few_bytes_are_refused() -> None:
     with pytest.raises(ValueError, match="max_bytes must be at least"):
-        Moments(D, C, 400)
+        Moments(D, C, 500)
 
 
 def test_a_saved_readout_goes_on_where_it_was() -> None:
