@@ -1,6 +1,7 @@
 """Benchmarks: one file each, how a data set becomes a stream of tasks."""
 
-from benchmarks.base import Benchmark, TaskExperience
+from benchmarks.base import Benchmark
+from benchmarks.experience import TaskExperience
 from benchmarks.icifar10 import iCIFAR10
 from benchmarks.icifar100 import iCIFAR100
 from benchmarks.permuted_digits import PermutedDigits

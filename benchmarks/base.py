@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -14,16 +14,17 @@ from torch import Tensor
 import cl_sparse.compat
 
 # isort: split
-from avalanche.benchmarks.scenarios import CLScenario, EagerCLStream
-from avalanche.benchmarks.scenarios.dataset_scenario import DatasetExperience
+from avalanche.benchmarks.scenarios import CLScenario
 
+from benchmarks.counterparts import unknown_arguments
+from benchmarks.experience import ExperienceStream, TaskExperience
 from benchmarks.splits import label_table, rows_of_tasks
 from cl_sparse.data.datasets import load_data
 from cl_sparse.data.image_data import ImageData
 from cl_sparse.data.stream import BatchTransform, TaskStream
 from cl_sparse.data.subsets import validation_split
-from cl_sparse.data.task_data import task_datasets
-from cl_sparse.errors import UserError
+from cl_sparse.data.task_datasets import task_datasets
+from cl_sparse.errors import SettingError, UserError
 
 SCENARIOS = ("task", "domain", "class")
 
@@ -47,28 +48,12 @@ class DataOptions(TypedDict, total=False):
     normalize: str
 
 
-class TaskExperience(DatasetExperience):
-    """One task of a stream, with Avalanche's attributes for task labels and for the classes' timeline.
-
-    ``task_label`` is the task's index in every scenario; classes are labels as the learner sees them.
-    """
-
-    def __init__(self, dataset: Any, task: int, labels: list[int], earlier: set[int], every: set[int]) -> None:
-        super().__init__(dataset=dataset, current_experience=task)
-        self.task_label = task
-        self.task_labels = [task]
-        self.classes_in_this_experience = labels
-        self.previous_classes = sorted(earlier)
-        self.classes_seen_so_far = sorted(earlier.union(labels))
-        self.future_classes = sorted(every.difference(self.classes_seen_so_far))
-
-
 class Benchmark(CLScenario):
     """A stream of tasks: ``train_stream``, ``test_stream`` and ``val_stream`` (None without a validation share).
 
     Labels: in the task- and domain-incremental scenarios a sample's label is its class's place within the task
-    (0 .. n_outputs-1); in the class-incremental scenario it is the original class. The task's index t comes with every
-    sample in every scenario, for scoring; whether a learner may see it is the learner's business.
+    (0 .. n_outputs-1); in the class-incremental scenario it is the original class. The task label that comes with every
+    sample is the task's index in the task-incremental scenario, and 0 in the others: a learner cannot look it up there.
 
     Args:
         data: the data set.
@@ -82,6 +67,8 @@ class Benchmark(CLScenario):
     Attributes:
         n_tasks, n_classes (of the data set), n_outputs (of one head), input_shape, task_classes, class_names, source,
         fingerprint, and tensors: {"train", "test" and, with a validation share, "val": TaskStream}.
+        As Avalanche's benchmarks: n_experiences, n_classes_per_exp, classes_order (labels as the learner sees them, in
+        the tasks' order), classes_order_original_ids, original_classes_in_exp, classes_in_experience, task_labels.
     """
 
     def __init__(
@@ -119,6 +106,45 @@ class Benchmark(CLScenario):
             self.tensors["val"].x, self.tensors["val"].y = self.tensors["train"].x, self.tensors["train"].y
         return self
 
+    @property
+    def n_experiences(self) -> int:
+        """Number of tasks."""
+        return self.n_tasks
+
+    @property
+    def n_classes_per_exp(self) -> list[int]:
+        """Number of classes in each task."""
+        return [len(classes) for classes in self.task_classes]
+
+    @property
+    def classes_order(self) -> list[int]:
+        """The labels that a learner sees, in the order of the tasks."""
+        if self.scenario == "class":
+            return self.classes_order_original_ids
+        return [label for n in self.n_classes_per_exp for label in range(n)]
+
+    @property
+    def classes_order_original_ids(self) -> list[int]:
+        """The original classes, in the order of the tasks."""
+        return [original for classes in self.task_classes for original in classes]
+
+    @property
+    def original_classes_in_exp(self) -> list[set[int]]:
+        """The original classes of each task."""
+        return [set(classes) for classes in self.task_classes]
+
+    @property
+    def classes_in_experience(self) -> dict[str, list[set[int]]]:
+        """The labels that a learner sees in each task, by the name of the stream."""
+        labels = iter(self.classes_order)
+        per_task = [set(islice(labels, n)) for n in self.n_classes_per_exp]
+        return {split: [*per_task] for split in self.tensors}
+
+    @property
+    def task_labels(self) -> list[list[int]]:
+        """The task labels of each task: its index in the task-incremental scenario, else 0."""
+        return [[task if self.scenario == "task" else 0] for task in range(self.n_tasks)]
+
     def describe(self) -> dict[str, Any]:
         """Return what a result has to say about the benchmark, in plain Python."""
         return {
@@ -149,11 +175,11 @@ class Benchmark(CLScenario):
 
         def stream(x: Tensor, y: Tensor, among: Tensor) -> TaskStream:
             rows = rows_of_tasks(y, self.task_classes, among)
-            return TaskStream(x, y, rows, labels, transform, data.mean, data.std)
+            return TaskStream(x, y, rows, labels, transform, data.mean, data.std, tells_task=self.scenario == "task")
 
         everything = torch.arange(len(data.y_train))
         if not 0 <= validation < 1:
-            raise UserError(f"validation: {validation} must be in [0, 1)")
+            raise SettingError("validation", f"{validation} must be in [0, 1)")
         train, val = everything, None
         if validation > 0:
             train, val = validation_split(data.y_train, validation, self.n_classes, self.seed)
@@ -163,17 +189,30 @@ class Benchmark(CLScenario):
         }
         if val is not None:
             streams["val"] = stream(data.x_train, data.y_train, val)
+        for split, tasks in streams.items():
+            self._check_filled(split, tasks)
         return streams
 
+    def _check_filled(self, split: str, stream: TaskStream) -> None:
+        for task, (start, end) in enumerate(pairwise(stream.offsets)):
+            if start == end:
+                names = ", ".join(self.class_names[c] for c in self.task_classes[task][:5])
+                kind = {"train": "training", "test": "test", "val": "validation"}[split]
+                raise UserError(
+                    f"{self.dataset}: task {task + 1} of {self.n_tasks} (classes {names}) has no {kind} samples: "
+                    "add some, or leave its classes out of the data"
+                )
+
     def _avalanche_stream(self, split: str) -> Any:
-        stream = self.tensors[split]
-        labels = [sorted(set(row[row >= 0].tolist())) for row in stream.label_of]
+        labels, told = [sorted(task) for task in self.classes_in_experience[split]], self.task_labels
         every = {label for task in labels for label in task}
         experiences = [
-            TaskExperience(dataset, task, labels[task], {label for past in labels[:task] for label in past}, every)
-            for task, dataset in enumerate(task_datasets(stream))
+            TaskExperience(
+                dataset, task, told[task], labels[task], {label for past in labels[:task] for label in past}, every
+            )
+            for task, dataset in enumerate(task_datasets(self.tensors[split]))
         ]
-        return EagerCLStream(split, experiences, benchmark=self)
+        return ExperienceStream(split, experiences, benchmark=self)
 
 
 def prepare(
@@ -187,11 +226,11 @@ def prepare(
     """
     unknown = options.keys() - DataOptions.__annotations__.keys()
     if unknown:
-        raise TypeError(f"{name} has no argument {', '.join(sorted(unknown))}")
+        raise TypeError(unknown_arguments(name, unknown))
     if scenario not in allowed:
-        raise UserError(f"scenario: {scenario!r} makes no sense for {name}; choose {' or '.join(allowed)}")
+        raise SettingError("scenario", f"{scenario!r} makes no sense for {name}; choose {' or '.join(allowed)}")
     if n_tasks < 1:
-        raise UserError(f"num_batch: {n_tasks} tasks; at least 1 is needed")
+        raise SettingError("num_batch", f"{n_tasks} tasks; at least 1 is needed")
     root = options.get("data_root")
     data = load_data(
         dataset,
@@ -214,7 +253,7 @@ def normalized(data: ImageData, how: str) -> ImageData:
         UserError: for another word.
     """
     if how not in ("standard", "unit"):
-        raise UserError(f"normalize: {how!r} is not known; choose standard or unit")
+        raise SettingError("normalize", f"{how!r} is not known; choose standard or unit")
     if how == "standard" or not data.mean:
         return data
     return replace(data, mean=(0.0,) * len(data.mean), std=(data.full_scale,) * len(data.std))

@@ -1,5 +1,6 @@
 """Split streams of any data set, your own arrays and image folders included."""
 
+from collections.abc import Sequence
 from typing import ClassVar, Unpack
 
 from benchmarks.base import SCENARIOS, Benchmark, DataOptions, prepare
@@ -22,7 +23,7 @@ class SplitDataset(Benchmark):
         scenario: "task", "domain" or "class".
         dataset: a data set's name, for example "npz:embeddings.npz" or "image_folder:birds". None: the class's
             ``usual_dataset``; ``SplitDataset`` itself has none.
-        class_order: "natural", or "random" drawn with ``seed``.
+        class_order: "natural", "random" drawn with ``seed``, or a list of all classes.
         options: what all benchmarks share, see ``DataOptions``.
 
     Raises:
@@ -39,7 +40,7 @@ class SplitDataset(Benchmark):
         scenario: str = "task",
         *,
         dataset: str | None = None,
-        class_order: str = "natural",
+        class_order: str | Sequence[int] = "natural",
         **options: Unpack[DataOptions],
     ) -> None:
         n_tasks = self.usual_tasks if n_tasks is None else n_tasks
@@ -62,5 +63,5 @@ class SplitDataset(Benchmark):
             scenario=scenario,
             task_classes=classes,
             options=options,
-            settings={"class_order": class_order},
+            settings={"class_order": class_order if isinstance(class_order, str) else [int(c) for c in class_order]},
         )

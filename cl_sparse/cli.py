@@ -4,19 +4,22 @@ Imports no torch before everything is checked: help and listing answer at once. 
 """
 
 import argparse
+import io
 import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from cl_sparse.config.experiments import Catalogue, load_experiments, parse_overrides
 from cl_sparse.config.wording import near
 from cl_sparse.errors import UserError
+from cl_sparse.output import drop_unwritten, writing
 from cl_sparse.run.plan import RunPlan
 
 DEFAULT_NAME = "quickstart"
+_MOST_THREADS = 1024  # of more, a system may not be able to start them all
 _BAD_INPUT = 2
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141  # what a shell reports of a program that SIGPIPE ended
@@ -29,17 +32,31 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(message.removeprefix("argument "))
 
 
+class _Once(argparse.Action):
+    """Stores an option's value; refuses a second one, of which the last would win without a word."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        given = vars(namespace).setdefault("given", set())
+        if self.dest in given:
+            parser.error(f"{option}: is there twice: give it one value")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0, 2 for bad input, 130 when interrupted.
 
     Args:
         argv: the arguments after the program's name; default: the process's own.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without ± is no reason to lose a table
     try:
         arguments = _parse(sys.argv[1:] if argv is None else argv)
-        code = _list(arguments) if arguments.command == "list" or arguments.list else _run(arguments)
-        sys.stdout.flush()
-        return code
+        return _list(arguments) if arguments.command == "list" or arguments.list else _run(arguments)
     except UserError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return _BAD_INPUT
@@ -47,8 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:  # `cl-sparse list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _PIPE_CLOSED
+    finally:
+        drop_unwritten()
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -70,6 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_run_options(run: argparse.ArgumentParser) -> None:
+    run.register("action", None, _Once)  # what an option does that says nothing else
     add = run.add_argument
     name_help = f"experiments or groups, as names or shell patterns (default: {DEFAULT_NAME})"
     add("--name", nargs="+", action="extend", metavar="NAME", help=name_help)
@@ -84,7 +103,7 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     add("--data-root", type=Path, metavar="DIR", help="where data sets are (default: $CL_SPARSE_DATA, else ./data)")
     add("--results-dir", type=Path, default=Path("results"), metavar="DIR", help="where results go (default: results)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (default: auto)")
-    add("--threads", type=_whole(1), metavar="N", help="CPU threads (default: as many as torch chooses)")
+    add("--threads", type=_whole(1, _MOST_THREADS), metavar="N", help="CPU threads (default: as many as torch chooses)")
     add("--resume", action="store_true", help="continue runs that were stopped")
     add("--quiet", action="store_true", help="print no progress")
     add("--dry-run", action="store_true", help="time 20 steps and print how long each experiment would take")
@@ -159,7 +178,9 @@ def _check_writable(folder: Path) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    print(_parameter_text() if arguments.parameters else _catalogue_text(load_experiments()))
+    text = _parameter_text() if arguments.parameters else _catalogue_text(load_experiments())
+    with writing():
+        print(text, flush=True)
     return 0
 
 

@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from cl_sparse.run import provenance
-from perf import axes, crossover, data_path, document, mechanisms, sparse_linear, winners
+from perf import axes, crossover, data_path, document, fast_loading, mechanisms, sparse_linear, winners
 
 CASES: dict[str, Callable[[int], list[dict[str, object]]]] = {
     "data_path": data_path.run,
+    "fast_loading": fast_loading.run,
     "winners": winners.run,
     "mechanisms": mechanisms.run,
     "crossover": crossover.run,

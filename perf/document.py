@@ -27,6 +27,9 @@ CASE = """
 ABOUT = {
     "data_path": "An epoch over 60,000 pictures through the learner, beside the same tensors in a bare PyTorch loop "
     "and Avalanche's own loaders. The learner does what the runner makes it do; statistics are the runner's default.",
+    "fast_loading": "A training epoch over the same pictures in Avalanche's own strategies, with its loaders and with "
+    "`FastLoading` among the plugins; what a method does after the epoch (EWC's importances) is not in it. The results "
+    "are the same, bit for bit. Measured while other work shared the machine: the seconds are long, the ratios hold.",
     "winners": "A training step with dense weights, of which only the winners' part is computed (`compute: winners`). "
     "The floor is the arithmetic at the peak of a large matrix product, or the bytes at the measured bandwidth.",
     "mechanisms": "A training step with a mechanism for synapses, beside the plain step of the same net. Half frozen: "

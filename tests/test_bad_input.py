@@ -1,10 +1,17 @@
 """Bad input, each case in a process of its own: one clear line, exit code 2, no traceback, nothing written."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tests.commands import ROOT, refusal
+
+
+def growing(first: str, link: str) -> str:
+    """Return YAML of a few hundred characters, each of its twelve values ten times the one before it."""
+    links = [f"&{name} {link % ', '.join([f'*{before}'] * 10)}" for before, name in pairwise("abcdefghijkl")]
+    return f"[{', '.join([f'&a {first}', *links])}]"
 
 
 @pytest.mark.parametrize(
@@ -32,11 +39,22 @@ from tests.commands import ROOT, refusal
         ("--set plugins=[{name: rplay}]", "--set plugins: unknown plugin 'rplay', did you mean replay"),
         ("--set plugins.replay.mem_siz=1", "--set plugins.replay.mem_siz: unknown argument, did you mean mem_size"),
         ("--set strategy=cumulativ", "--set strategy: unknown strategy 'cumulativ', did you mean cumulative"),
+        ("--set lr=1 mb_size=2 lr=2", "--set lr: is there twice: give it one value"),
+        ("--set lr=!!int", "--set lr: '!!int': the tag '!!int' is not allowed: plain data only"),
+        ("--set lr=2024-13-45", "--set lr: '2024-13-45': '2024-13-45': month must be in 1..12"),
+        (f"--set lr={'9' * 5000}", f"--set lr: '{'9' * 5000}': '999"),
+        ("--set num_batch=100000", "--set num_batch: 100000 is out of range: at most 1000"),
+        ("--set k_inference_factor=1e308", "--set k_inference_factor: 1e+308 is out of range: at most 1000000"),
+        ("--set max_angle=360", "--set max_angle: 360 is out of range: below 360"),
+        ("--name CNNSparse --set weights=sparse", "--set weights: sparse is for an MLP (cnn false)"),
+        ("--threads 9999999999999", "--threads: 9999999999999 is out of range: at most 1024"),
         ("--set lr=!!python/object/apply:os.system[ls]", "--set lr: "),
         ("--seeds 0", "--seeds: 0 is out of range: at least 1"),
         ("--seeds three", "--seeds: 'three': a whole number is needed"),
         ("--seed -1", "--seed: -1 is out of range: at least 0"),
         ("--seed 1 --seeds 2", "--seeds: not allowed with argument --seed"),
+        ("--seed 1 --seed 2", "--seed: is there twice: give it one value"),
+        ("--device auto --device cpu", "--device: is there twice: give it one value"),
         ("--threads 0", "--threads: 0 is out of range: at least 1"),
         ("--device gpu", "--device: invalid choice: 'gpu'"),
         ("--nmae CNN", "unknown argument '--nmae', did you mean --name"),
@@ -58,6 +76,12 @@ def test_arguments(tmp_path: Path, argv: str, line: str) -> None:
         ("Mine: {inherits: MLP_1Layer, percent_on_fc: 1.5}", "exps/mine.yaml: Mine.percent_on_fc: 1.5 is out of range"),
         ("Mine: {dropuot: 0}", "exps/mine.yaml: Mine.dropuot: unknown parameter, did you mean dropout?"),
         ("Mine: {lr: 1, lr: 2}", "exps/mine.yaml:1: 'lr' is there twice"),
+        ("Mine:\n  lr: !!float 'x'", "exps/mine.yaml:2: the tag '!!float' is not allowed: plain data only"),
+        (f"Mine:\n  lr: {'9' * 5000}", "exps/mine.yaml:2: '999"),
+        ("Mine:\n  lr: 2024-13-45", "exps/mine.yaml:2: '2024-13-45': month must be in 1..12"),
+        (f"Mine: {{lr: {growing('[1]', '[%s]')}}}", "exps/mine.yaml: Mine.lr: [[1], [[1], "),
+        (f"Mine: {{plugins: {growing('[1]', '[%s]')}}}", "exps/mine.yaml: Mine.plugins.0: [1] is a list"),
+        (f"Mine: {{lr: {growing('{k: 1}', '{<<: [%s]}')}}}", "exps/mine.yaml:1: takes more than 100000 keys"),
         ("Mine: {inherits: MLP_1Layr}", "exps/mine.yaml: Mine.inherits: unknown experiment 'MLP_1Layr', did you mean"),
         ("Mine: {inherits: Mine}", "exps/mine.yaml: Mine.inherits: goes in a circle: Mine -> Mine"),
         ("Mine: {group: [Nobody]}", "exps/mine.yaml: Mine.group: unknown experiment 'Nobody'"),

@@ -1,6 +1,7 @@
-"""The examples of docs/how_it_is_built.md run, and what it says of the tree is true."""
+"""The examples of docs/how_it_is_built.md and docs/avalanche.md run, and what is said of the tree is true."""
 
 import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,14 @@ EXAMPLES = re.findall(r"## Add an? (\w+)\n.*?```python\n(.*?)```", TEXT, re.DOTA
 @pytest.mark.parametrize(("what", "code"), EXAMPLES, ids=[what for what, _ in EXAMPLES])
 def test_examples_run(what: str, code: str) -> None:
     exec(compile(code, f"how_it_is_built.md: {what}", "exec"), {"__name__": what})
+
+
+def test_the_example_beside_avalanche_runs() -> None:
+    text = (ROOT / "docs" / "avalanche.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(compile(code, "avalanche.md", "exec"), {"__name__": "avalanche"})
 
 
 def test_nothing_is_missing() -> None:

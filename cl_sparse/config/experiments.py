@@ -19,7 +19,7 @@ from typing import Any
 
 from cl_sparse.config.model import ExperimentConfig, build_config
 from cl_sparse.config.registry import unknown_name
-from cl_sparse.config.wording import explain, near
+from cl_sparse.config.wording import explain, near, shortened
 from cl_sparse.config.yaml_files import YamlError, parse, read_mapping, shown
 from cl_sparse.errors import UserError
 
@@ -82,7 +82,8 @@ class Catalogue:
         Args:
             name: the experiment's exact name.
             overrides: parameters that win over the files' (``--set``); the key of a plugin's argument,
-                ``plugins.NAME.ARGUMENT``, changes that argument, or adds the plugin with it.
+                ``plugins.NAME.ARGUMENT``, changes that argument, or adds the plugin with it, and ``stream.ARGUMENT``
+                an argument of the benchmark's own.
 
         Raises:
             UserError: if there is no such experiment, or something in it, in its parents or in the overrides is wrong.
@@ -97,7 +98,11 @@ class Catalogue:
             where |= {key: f"{ancestor.place}.{key}" for key in ancestor.parameters}
         where |= {key: f"--set {key}" for key in overrides}
         arguments = {key: value for key, value in overrides.items() if key.startswith("plugins.")}
-        merged |= {key: value for key, value in overrides.items() if key not in arguments}
+        of_stream = {key: value for key, value in overrides.items() if key.startswith("stream.")}
+        merged |= {key: value for key, value in overrides.items() if key not in {**arguments, **of_stream}}
+        stream = merged.get("stream", {})
+        if of_stream and isinstance(stream, dict):
+            merged["stream"] = stream | {key.removeprefix("stream."): value for key, value in of_stream.items()}
         if arguments:
             merged["plugins"] = _with_arguments(merged.get("plugins", []), arguments)
         return build_config(name, {**merged, "description": overrides.get("description", entry.description)}, where)
@@ -228,13 +233,15 @@ def parse_overrides(settings: Iterable[str]) -> dict[str, object]:
     """Return ``key=value`` texts as a mapping; each value is read as in a file.
 
     Raises:
-        UserError: if a text has no ``=``, or a value is no YAML.
+        UserError: if a text has no ``=``, a key is there twice, or a value is no YAML.
     """
     overrides: dict[str, object] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key:
             raise UserError(f"--set {setting}: KEY=VALUE is needed, for example lr=0.05")
+        if key.strip() in overrides:
+            raise UserError(f"--set {key}: is there twice: give it one value")
         try:
             overrides[key.strip()] = parse(text)
         except YamlError as error:
@@ -261,7 +268,7 @@ def _entry(name: str, content: object, file: str) -> Entry:
         raise UserError(f"{place}: {explain({'type': 'dict_type', 'input': content})}")
     for key in content:
         if not isinstance(key, str):
-            raise UserError(f"{place}: the key {key!r} is not text")
+            raise UserError(f"{place}: the key {shortened(key)} is not text")
     parameters = dict(content)
     texts = {key: parameters.pop(key, None) for key in ("description", "inherits")}
     for key, value in texts.items():

@@ -7,11 +7,20 @@ meant. Nothing here imports torch.
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from cl_sparse.config import rules
-from cl_sparse.config.registry import BENCHMARKS, ArgumentError, plugin_arguments, unknown_name
-from cl_sparse.config.wording import explain, near
+from cl_sparse.config.registry import BENCHMARKS, ArgumentError, plugin_arguments, stream_arguments, unknown_name
+from cl_sparse.config.wording import explain, near, shortened
 from cl_sparse.errors import UserError
 
 _MOST = 10**9  # of anything that is counted: beyond it, arithmetic on sizes overflows somewhere below us
@@ -38,7 +47,7 @@ class ExperimentConfig(BaseModel):
         None, description="For benchmark mnist only: perm is PermutedMNIST, split is SplitMNIST."
     )
     num_batch: int | None = Field(
-        None, ge=1, le=100_000, description="Tasks in the stream; null: the benchmark's own number."
+        None, ge=1, le=1000, description="Tasks in the stream; null: the benchmark's own number."
     )
     dataset: str | None = Field(
         None,
@@ -52,7 +61,7 @@ class ExperimentConfig(BaseModel):
         None, description="Order in which a split stream deals out the classes; null: natural."
     )
     max_angle: float | None = Field(
-        None, gt=0, le=360, description="Rotation of a rotated stream's last task, degrees; null: the benchmark's own."
+        None, gt=0, lt=360, description="Rotation of a rotated stream's last task, degrees; null: the benchmark's own."
     )
     normalize: Literal["standard", "unit"] = Field(
         "standard",
@@ -63,6 +72,11 @@ class ExperimentConfig(BaseModel):
     )
     train_subset: int | None = Field(None, ge=1, description="Training samples of the data set to keep; null: all.")
     test_subset: int | None = Field(None, ge=1, description="Test samples of the data set to keep; null: all.")
+    stream: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Arguments that only this benchmark has: {ARGUMENT: VALUE, ...}; for --set also "
+        "stream.ARGUMENT=VALUE.",
+    )
 
     # The learner
     strategy: str = Field("sequential", description="How the stream is learned, by name.")
@@ -96,7 +110,7 @@ class ExperimentConfig(BaseModel):
         1.0, gt=0, le=1, description="Share of channels on at each place after a convolution; 1: ReLU (sparsify)."
     )
     k_inference_factor: float = Field(
-        1.5, gt=0, description="Winners in evaluation over winners in training (sparsify)."
+        1.5, gt=0, le=1e6, description="Winners in evaluation over winners in training (sparsify)."
     )
     boost_strength: float = Field(
         1.0, ge=0, description="How strongly rarely used units are favoured; 0: not at all (sparsify)."
@@ -151,12 +165,27 @@ class ExperimentConfig(BaseModel):
         "run's seed.",
     )
 
+    _where: Mapping[str, str] = PrivateAttr(default_factory=dict)  # parameter -> where it was set
+
+    def place(self, key: str) -> str:
+        """Return what a message about a parameter starts with: where it was set, in a file or by ``--set``."""
+        return _place(key, self.name, self._where)
+
     @field_validator("*")
     @classmethod
     def _countable(cls, value: object) -> object:
         if isinstance(value, int) and value > _MOST:
             raise ValueError(f"{_MOST} is the most")
         return value
+
+    @field_validator("stream")
+    @classmethod
+    def _known_stream_arguments(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        """Refuse what the benchmark does not take; fill in the defaults, so that a result says what they were."""
+        name = info.data.get("benchmark")
+        if not value or name not in (*BENCHMARKS, "mnist", "cifar"):  # an unknown one is refused with all else in view
+            return value
+        return stream_arguments(name if name in BENCHMARKS else "SplitMNIST", value)  # they take none, by either name
 
     @field_validator("strategy")
     @classmethod
@@ -171,7 +200,7 @@ class ExperimentConfig(BaseModel):
     def _known_plugins(cls, value: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Refuse what no plugin takes; fill in the defaults, so that a result says what they were."""
         for plugin in value:
-            problem = unknown_name("plugin", plugin["name"]) if "name" in plugin else f"{plugin} has no name"
+            problem = unknown_name("plugin", plugin["name"]) if "name" in plugin else f"{shortened(plugin)} has no name"
             if problem:
                 raise ValueError(problem)
         names = [plugin["name"] for plugin in value]
@@ -233,7 +262,7 @@ class ExperimentConfig(BaseModel):
             "train_subset": self.train_subset,
             "test_subset": self.test_subset,
         }
-        return {key: value for key, value in args.items() if value is not None}
+        return {**{key: value for key, value in args.items() if value is not None}, **self.stream}
 
     def identity(self) -> dict[str, Any]:
         """Return the parameters that decide a run's outcome, as plain Python: all but texts and the number of seeds."""
@@ -262,10 +291,7 @@ def build_config(
     where = where or {}
 
     def place(key: str) -> str:
-        if key in where:
-            return where[key]
-        whole, dot, part = key.rpartition(".")  # of an argument, what is known may be where its plugins are from
-        return f"{place(whole)}.{part}" if dot else f"{where.get('', name)}.{key}"
+        return _place(key, name, where)
 
     for key in parameters:
         if key == "name":
@@ -273,7 +299,7 @@ def build_config(
         if key not in ExperimentConfig.model_fields:
             raise UserError(f"{place(key)}: unknown parameter{near(key, PARAMETER_NAMES)}")
     try:
-        return ExperimentConfig.model_validate({**parameters, "name": name})
+        config = ExperimentConfig.model_validate({**parameters, "name": name})
     except ValidationError as failure:
         error = failure.errors()[0]
         cause = error.get("ctx", {}).get("error")
@@ -285,6 +311,15 @@ def build_config(
         key, *rest = [str(part) for part in error["loc"]]
         inner = "".join(f".{part}" for part in rest)
         raise UserError(f"{place(key)}{inner}: {cause or explain(error)}") from None
+    config._where = where
+    return config
+
+
+def _place(key: str, name: str, where: Mapping[str, str]) -> str:
+    if key in where:
+        return where[key]
+    whole, dot, part = key.rpartition(".")  # of an argument, what is known may be where its plugins are from
+    return f"{_place(whole, name, where)}.{part}" if dot else f"{where.get('', name)}.{key}"
 
 
 PARAMETER_NAMES = tuple(key for key in ExperimentConfig.model_fields if key != "name")

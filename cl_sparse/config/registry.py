@@ -6,14 +6,14 @@ file and one line here.
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_type_hints
 
 from pydantic import ValidationError, create_model
 
 from cl_sparse.config.methods import Arguments, ReplayArguments
-from cl_sparse.config.wording import explain, near
+from cl_sparse.config.wording import explain, near, shortened
 from cl_sparse.errors import UserError
 
 Kind = Literal["benchmark", "strategy", "plugin"]
@@ -25,7 +25,8 @@ class Stream:
 
     Attributes:
         place: ``"module:attribute"``; called with the keywords of ``benchmarks.base.DataOptions`` and with ``n_tasks``,
-            ``scenario``, ``dataset``, ``class_order`` and ``max_angle`` where the experiment sets them.
+            ``scenario``, ``dataset``, ``class_order`` and ``max_angle`` where the experiment sets them; what else it
+            takes, the experiment sets as ``stream: {ARGUMENT: VALUE}``.
         kind: how it makes tasks, which decides what else may be set; None: it is for itself to refuse a scenario.
         dataset: the data set it uses unless told otherwise; None: not one that is known by name.
         choosable: whether ``dataset`` may name another one.
@@ -51,6 +52,23 @@ BENCHMARKS: dict[str, Stream] = {
     "SplitDigits": Stream("benchmarks:SplitDigits", "split", "digits", n_tasks=5),
     "SplitDataset": Stream("benchmarks:SplitDataset", "split", choosable=True, needs_dataset=True),
 }
+
+# The arguments of benchmarks that are parameters of an experiment.
+STREAM_PARAMETERS = frozenset(
+    [
+        "n_tasks",
+        "scenario",
+        "dataset",
+        "class_order",
+        "max_angle",
+        "seed",
+        "data_root",
+        "normalize",
+        "validation",
+        "train_subset",
+        "test_subset",
+    ]
+)
 
 STRATEGIES: dict[str, str] = {
     "sequential": "cl_sparse.strategies:SEQUENTIAL",
@@ -80,6 +98,7 @@ class Method:
 PLUGINS: dict[str, Method] = {
     "replay": Method("cl_sparse.plugins:Replay", ReplayArguments),
     "cumulative": Method("cl_sparse.plugins:Cumulative", Arguments),
+    "joint": Method("cl_sparse.plugins:Joint", Arguments),
     "frozen": Method("cl_sparse.synapses.frozen:Frozen"),
     "synaptic_intelligence": Method("cl_sparse.synapses.synaptic_intelligence:SynapticIntelligence"),
     # Features that are not trained, in place of a net
@@ -105,7 +124,7 @@ _TABLES: dict[Kind, Mapping[str, str | Stream | Method]] = {
 def unknown_name(kind: Kind, name: object) -> str | None:
     """Return what is wrong with ``name`` as the name of a ``kind``, in one line, or None if it is registered."""
     table = _TABLES[kind]
-    return None if isinstance(name, str) and name in table else f"unknown {kind} {name!r}{near(name, table)}"
+    return None if isinstance(name, str) and name in table else f"unknown {kind} {shortened(name)}{near(name, table)}"
 
 
 def resolve(kind: Kind, name: str) -> object:
@@ -123,27 +142,18 @@ def resolve(kind: Kind, name: str) -> object:
 
 
 class ArgumentError(ValueError):
-    """A plugin's argument that cannot be; ``key`` is the plugin's name, or its name and the argument's."""
+    """An argument that cannot be; ``key`` is ``plugins.NAME``, ``plugins.NAME.ARGUMENT`` or ``stream.ARGUMENT``."""
 
     def __init__(self, key: str, problem: str) -> None:
         """Blame ``key``; ``problem`` is one line."""
         super().__init__(problem)
-        self.key = f"plugins.{key}"
+        self.key = key
 
 
 def arguments_of(name: str) -> type[Arguments]:
     """Return the model of the arguments of the registered plugin ``name``."""
-    model = PLUGINS[name].arguments
-    if model is not None:
-        return model
-    constructor = getattr(resolve("plugin", name), "__init__")  # noqa: B009 (mypy objects to the attribute)
-    hints = get_type_hints(constructor, include_extras=True)
-    parameters = list(inspect.signature(constructor).parameters.values())[1:]  # without self
-    ours = PLUGINS[name].filled
-    parameters = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and p.name not in ours]
-    defaults = {p.name: ... if p.default is p.empty else p.default for p in parameters}
-    fields: dict[str, Any] = {name: (hints.get(name, Any), default) for name, default in defaults.items()}
-    return create_model(f"{name} arguments", __base__=Arguments, **fields)
+    method = PLUGINS[name]
+    return method.arguments or _model_of(resolve("plugin", name), name, leave_out=method.filled)
 
 
 def plugin_arguments(name: str, given: Mapping[str, object]) -> dict[str, Any]:
@@ -152,14 +162,39 @@ def plugin_arguments(name: str, given: Mapping[str, object]) -> dict[str, Any]:
     Raises:
         ArgumentError: for an unknown argument (with the nearest name), a missing one, or a value that cannot be.
     """
-    model = arguments_of(name)
+    return _checked(arguments_of(name), given, f"plugins.{name}")
+
+
+def stream_arguments(name: str, given: Mapping[str, object]) -> dict[str, Any]:
+    """Return all arguments of the registered benchmark ``name`` that are its own: given, or by default.
+
+    Imports the benchmark, and with it torch.
+
+    Raises:
+        ArgumentError: as :func:`plugin_arguments`.
+    """
+    return _checked(_model_of(resolve("benchmark", name), name, leave_out=STREAM_PARAMETERS), given, "stream")
+
+
+def _model_of(called: Any, name: str, leave_out: Collection[str] = ()) -> type[Arguments]:
+    """Return the model of a class's or function's arguments."""
+    constructor = getattr(called, "__init__") if isinstance(called, type) else called  # noqa: B009 (mypy objects)
+    hints = get_type_hints(constructor, include_extras=True)
+    parameters = list(inspect.signature(constructor).parameters.values())[isinstance(called, type) :]  # without self
+    parameters = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and p.name not in leave_out]
+    defaults = {p.name: ... if p.default is p.empty else p.default for p in parameters}
+    fields: dict[str, Any] = {name: (hints.get(name, Any), default) for name, default in defaults.items()}
+    return create_model(f"{name} arguments", __base__=Arguments, **fields)
+
+
+def _checked(model: type[Arguments], given: Mapping[str, object], key: str) -> dict[str, Any]:
     for argument in given:
         if argument not in model.model_fields:
             hint = near(argument, model.model_fields) or ": it takes none"
-            raise ArgumentError(f"{name}.{argument}", f"unknown argument{hint}")
+            raise ArgumentError(f"{key}.{argument}", f"unknown argument{hint}")
     try:
         return model.model_validate(dict(given)).model_dump()
     except ValidationError as failure:
         error = failure.errors()[0]
-        place = ".".join(str(part) for part in (name, *error["loc"]))
+        place = ".".join(str(part) for part in (key, *error["loc"]))
         raise ArgumentError(place, str(error.get("ctx", {}).get("error") or explain(error))) from None

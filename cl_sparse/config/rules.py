@@ -141,6 +141,10 @@ def _check_net(config: ExperimentConfig, dataset: str | None) -> None:
             f"the CNN's two 5x5 convolutions need {_SMALLEST_CNN_SIDE}x{_SMALLEST_CNN_SIDE} pixels or more, and "
             f"{dataset} has {side}x{side}: choose false",
         )
+    if config.cnn and config.weights == "sparse":
+        raise ClashError(
+            "weights", "sparse is for an MLP (cnn false): a CNN stores its weights as masked: choose masked"
+        )
     if config.sparsify and round(config.percent_on_fc * config.hidden_units) < 1:
         raise ClashError(
             "percent_on_fc", f"{config.percent_on_fc:g} of {config.hidden_units} hidden units is no unit at all"

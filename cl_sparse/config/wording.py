@@ -1,6 +1,7 @@
 """How messages about bad input are worded: near names, choices, and what a value should have been."""
 
 import difflib
+import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -38,7 +39,7 @@ def near(name: object, known: Iterable[str]) -> str:
     """Return ``", did you mean a or b?"`` for the names closest to ``name``; if none is, all (up to a dozen)."""
     names = list(known)
     folded = {candidate.lower(): candidate for candidate in names}
-    wanted = str(name).lower()
+    wanted = str(name).lower() if isinstance(name, str) else ""
     close = difflib.get_close_matches(wanted, folded, n=3, cutoff=0.6)
     if not close and len(wanted) >= 3:
         close = [candidate for candidate in folded if wanted in candidate][:3]
@@ -52,11 +53,11 @@ def explain(error: Mapping[str, Any]) -> str:
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
-        return f"{_text(value)} is out of range: {words} {context[bound]:.10g}"
+        return f"{shortened(value)} is out of range: {words} {context[bound]:.10g}"
     if kind == "literal_error":
-        return f"{value!r} is not one of {context['expected']}"
+        return f"{shortened(value)} is not one of {context['expected']}"
     if kind == "finite_number":
-        return f"{value!r}: a finite number is needed"
+        return f"{shortened(value)}: a finite number is needed"
     if kind in _NEEDED:
         return f"{_shown(value)}: {_NEEDED[kind]} is needed"
     if kind == "missing":
@@ -68,9 +69,27 @@ def _shown(value: object) -> str:
     kind = _KINDS.get(type(value), type(value).__name__)
     if value is None or isinstance(value, bool):
         return kind if value is None else str(value).lower()
-    return f"{_text(value)} is {kind}"
+    return f"{shortened(value)} is {kind}"
 
 
-def _text(value: object) -> str:
-    text = repr(value)
+class _Short(reprlib.Repr):
+    """Looks at no more of a value than it shows: one may refer to itself, or to one list a billion times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlong = self.maxother = self.maxstring = 60
+        self.maxlist = self.maxdict = 4
+        self.maxlevel = 3
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Python itself writes no number of thousands of digits."""
+        return super().repr_int(x, level) if x.bit_length() < 10_000 else f"a number of {x.bit_length()} binary digits"
+
+
+def shortened(value: object) -> str:
+    """Return at most some 60 characters, on one line, that show what a value is."""
+    text = " ".join(_SHORT.repr(value).split())
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+_SHORT = _Short()

@@ -7,19 +7,47 @@ from typing import Any
 
 import yaml
 
-from cl_sparse.config.wording import explain
+from cl_sparse.config.wording import explain, shortened
 from cl_sparse.errors import UserError
+
+_MOST_DIGITS = 100
+_MOST_KEYS = 100_000  # in one mapping, with what it takes from others by ``<<``
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader; refuses repeated keys and reads ``1e-4``, as YAML 1.2 does, as a number."""
+    """The safe loader; refuses tags and repeated keys and reads ``1e-4``, as YAML 1.2 does, as a number."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            problem = f"the tag {shortened(tag.replace('tag:yaml.org,2002:', '!!'))} is not allowed: plain data only"
+            raise yaml.constructor.ConstructorError(None, None, problem, event.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if node.tag == "tag:yaml.org,2002:int" and len(node.value) > _MOST_DIGITS:
+            problem = f"{shortened(node.value)}: a whole number has at most {_MOST_DIGITS} digits"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:  # e.g. the date 2024-13-45
+            problem = f"{shortened(node.value)}: {error}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > _MOST_KEYS:
+            problem = f"takes more than {_MOST_KEYS} keys from other mappings"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
+                    problem = f"{shortened(key.value)} is there twice"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -55,7 +83,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
         raise UserError(f"{shown(path)}: {_not_a_mapping(content)} from experiment names to parameters is needed")
     for key in content:
         if not isinstance(key, str):
-            raise UserError(f"{shown(path)}: the name {key!r} is not text: put it in quotes")
+            raise UserError(f"{shown(path)}: the name {shortened(key)} is not text: put it in quotes")
     return content
 
 
@@ -78,15 +106,9 @@ def parse(text: str) -> Any:
         return yaml.load(text, Loader=_Loader)  # a SafeLoader: builds plain data only
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        problem = str(error.problem or error.context)
-        tag = re.search(r"constructor for the tag '(.*)'", problem)
-        if tag:
-            problem = f"the tag {tag[1].replace('tag:yaml.org,2002:', '!!')!r} is not allowed: plain data only"
-        raise YamlError(problem, mark.line + 1 if mark else None) from None
+        raise YamlError(str(error.problem or error.context), mark.line + 1 if mark else None) from None
     except yaml.YAMLError as error:
         raise YamlError(" ".join(str(error).split())) from None
-    except ValueError as error:  # e.g. the date 2024-13-45
-        raise YamlError(str(error)) from None
     except RecursionError:
         raise YamlError("is nested too deeply") from None
 

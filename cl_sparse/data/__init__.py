@@ -2,9 +2,10 @@
 
 from cl_sparse.data.datasets import load_data
 from cl_sparse.data.image_data import ImageData
-from cl_sparse.data.loader import BatchLoader, ids, stream_of
+from cl_sparse.data.loader import BatchLoader, ids, served, stream_of
 from cl_sparse.data.stream import BatchTransform, TaskStream
-from cl_sparse.data.task_data import TaskData, task_datasets
+from cl_sparse.data.task_data import TaskData
+from cl_sparse.data.task_datasets import task_datasets
 
 __all__ = [
     "BatchLoader",
@@ -14,6 +15,7 @@ __all__ = [
     "TaskStream",
     "ids",
     "load_data",
+    "served",
     "stream_of",
     "task_datasets",
 ]

@@ -46,7 +46,7 @@ def _load(
     unpacked, archive, images = root / dataset.base_folder, root / dataset.filename, root / name
     try:
         official, folder = unpacked.exists() or archive.exists(), images.is_dir()
-    except PermissionError as error:
+    except OSError as error:
         raise UserError(f"{root}: the data folder cannot be read ({error.strerror})") from error
     if folder and not official:
         train, test, names = read_folder(images, classes)

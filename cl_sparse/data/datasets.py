@@ -1,5 +1,6 @@
 """Data sets by name."""
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ from cl_sparse.data.image_folder import load_image_folder
 from cl_sparse.data.mnist import load_fashion_mnist, load_mnist
 from cl_sparse.data.npz import load_npz
 from cl_sparse.data.subsets import balanced_subset
-from cl_sparse.errors import UserError
+from cl_sparse.errors import SettingError, UserError
 
 _AT_ROOT: dict[str, Callable[[Path], ImageData]] = {
     "mnist": load_mnist,
@@ -46,7 +47,10 @@ def load_data(
     Raises:
         UserError: unknown name, data absent and not to be downloaded, damaged files, impossible subset sizes.
     """
-    root = Path(data_root or os.environ.get("CL_SPARSE_DATA") or "data").expanduser().absolute()
+    try:
+        root = _expanded(str(data_root or os.environ.get("CL_SPARSE_DATA") or "data")).absolute()
+    except ValueError as error:
+        raise UserError(f"data root (--data-root or CL_SPARSE_DATA): {error}") from None
     data = _load(name, root)
     n_classes = len(data.class_names)
     if train_subset is not None:
@@ -66,8 +70,32 @@ def _load(name: str, root: Path) -> ImageData:
     if name in _AT_ROOT:
         return _AT_ROOT[name](root)
     if kind in _AT_PATH and path:
-        return _AT_PATH[kind](name, root / Path(path).expanduser())
+        try:
+            place = root / _expanded(path)
+        except ValueError as error:
+            raise SettingError("dataset", str(error)) from None
+        return _AT_PATH[kind](name, place)
     known = [*_AT_ROOT, "digits", "image_folder:<dir>", "npz:<file>"]
     near = get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
-    raise UserError(f"dataset: unknown data set {name!r}; {hint}")
+    raise SettingError("dataset", f"unknown data set {name!r}; {hint}")
+
+
+def _expanded(path: str) -> Path:
+    """Return the path, ``~`` and ``~user`` put in full.
+
+    Raises:
+        ValueError: no file system has such a path, or there is no such user.
+    """
+    shown = repr(path) if len(path) <= 60 else f"{path[:57]!r}..."
+    try:
+        os.stat(path)  # noqa: PTH116 (pathlib answers "not there" to what cannot be a path at all)
+    except ValueError as error:
+        raise ValueError(f"{shown} cannot be a path ({error})") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ValueError(f"{shown} cannot be a path ({error.strerror})") from None
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{shown}: there is no such user") from None

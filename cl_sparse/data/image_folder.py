@@ -104,6 +104,8 @@ def _read_split(files: list[list[Path]], mode: str, shape: tuple[int, ...]) -> t
 def _decode(path: Path, mode: str | None) -> NDArray[np.uint8]:
     """Return (H, W) or (H, W, 3); mode None keeps grey images grey and makes all others RGB."""
     try:
+        if not path.is_file():  # a pipe would never end
+            raise OSError("not a regular file")
         with Image.open(path) as image:
             wanted = mode or ("L" if image.mode in ("1", "L") else "RGB")
             return np.asarray(image.convert(wanted) if image.mode != wanted else image, dtype=np.uint8)

@@ -7,6 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import cl_sparse.compat
+
+# isort: split
+from avalanche.benchmarks.utils.flat_data import ConstantSequence
+
 from cl_sparse.data.stream import TaskStream
 from cl_sparse.data.task_data import TaskData
 
@@ -49,8 +54,27 @@ def stream_of(dataset: Any) -> TaskStream:
     return next(iter(streams.values()))
 
 
+def served(dataset: Any) -> tuple[TaskStream, Tensor] | None:
+    """Return the stream and the ids that give a data set's samples, exactly as they are one by one, or None.
+
+    None: it is no Avalanche data set, or is empty; some samples are not a stream's, or of another one; it carries
+    Avalanche transforms; its samples come with other task labels than the stream tells, or with more than these.
+    """
+    flat = getattr(dataset, "_flat_data", None)
+    if flat is None or not len(dataset) or _obstacle(flat) is not None:
+        return None
+    streams = {id(leaf.stream): leaf.stream for leaf in _leaves(flat)}
+    if len(streams) != 1:
+        return None
+    (stream,), found = streams.values(), _walk(flat)
+    inserted = [attribute for attribute in dataset._data_attributes.values() if attribute.use_in_getitem]
+    if [attribute.name for attribute in inserted] != ["targets_task_labels"]:
+        return None
+    return (stream, found) if _same(stream.told(stream.locate(found)[2]), inserted[0].data) else None
+
+
 class BatchLoader:
-    """Iterates over mini-batches ``[x, y, t]`` of a stream.
+    """Iterates over mini-batches ``[x, y, t]`` of a stream; t are the task labels it tells.
 
     The last batch holds what is left: it is neither dropped nor padded.
 
@@ -86,21 +110,45 @@ class BatchLoader:
         for start in range(0, len(order), ahead):
             located = (torch.split(part, self.batch_size) for part in stream.locate(order[start : start + ahead]))
             for rows, y, tasks in zip(*located, strict=True):
-                yield [stream.samples(rows, tasks), y, tasks]
+                yield [stream.samples(rows, tasks), y, stream.told(tasks)]
 
 
-def _leaves(node: Any) -> Iterator[TaskData]:
-    if isinstance(node, TaskData):
-        yield node
-        return
-    if not hasattr(node, "_datasets"):
-        raise TypeError(f"a data set of {type(node).__name__} samples is not a part of a TaskStream")
-    for kind in ("_transform_groups", "_frozen_transform_groups"):
-        groups = getattr(node, kind, None)  # a plain FlatData, which merging makes inside a concatenation, has none
-        if groups is not None and any(transform is not None for transform in groups.transform_groups.values()):
-            raise ValueError("the data set carries Avalanche transforms: give the stream a batched transform instead")
-    for child in node._datasets:
-        yield from _leaves(child)
+def _leaves(flat: Any) -> Iterator[TaskData]:
+    """Yield the leaves of a data set's tree; those who have not asked for an obstacle before meet it here."""
+    obstacle = _obstacle(flat)
+    if obstacle is not None:
+        raise obstacle
+    yield from (node for node in _nodes(flat) if isinstance(node, TaskData))
+
+
+def _nodes(node: Any) -> Iterator[Any]:
+    yield node
+    for child in () if isinstance(node, TaskData) else getattr(node, "_datasets", ()):
+        yield from _nodes(child)
+
+
+def _obstacle(flat: Any) -> Exception | None:
+    """Return why the samples below cannot be fetched from a stream, or None."""
+    for node in _nodes(flat):
+        if not isinstance(node, TaskData) and not hasattr(node, "_datasets"):
+            return TypeError(
+                f"a data set of {type(node).__name__} samples is not a part of a TaskStream: Learner trains on the "
+                "streams of benchmarks/ only, Avalanche's strategies on any"
+            )
+        for kind in ("_transform_groups", "_frozen_transform_groups"):
+            groups = getattr(node, kind, None)  # a plain FlatData, which merging makes inside a concatenation, has none
+            if groups is not None and any(transform is not None for transform in groups.transform_groups.values()):
+                return ValueError(
+                    "the data set carries Avalanche transforms: give the stream a batched transform instead"
+                )
+    return None
+
+
+def _same(told: Tensor, labels: Any) -> bool:
+    """Return whether the task labels of a data set's attribute are these."""
+    if isinstance(labels, ConstantSequence):
+        return bool((told == labels[0]).all())
+    return bool(told.tolist() == list(labels))
 
 
 def _walk(node: Any) -> Tensor:

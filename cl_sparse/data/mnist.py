@@ -43,7 +43,7 @@ def _find(folder: Path) -> list[Path] | None:
     """Return the four files, each plain or compressed, or None unless all are there."""
     try:
         found = [next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None) for name in _FILES]
-    except PermissionError as error:
+    except OSError as error:
         raise UserError(f"{folder}: the data folder cannot be read ({error.strerror})") from error
     return [p for p in found if p is not None] if all(found) else None
 
@@ -62,6 +62,9 @@ def _build(name: str, files: list[Path], classes: list[str], source: str, *, mea
     for images, labels, path in ((x_train, y_train, files[0]), (x_test, y_test, files[2])):
         if not _fits(images, labels):
             raise UserError(f"{path}: {tuple(images.shape)} images do not fit the {tuple(labels.shape)} labels beside")
+    if x_train.shape[1:] != x_test.shape[1:]:
+        sizes = [f"{images.shape[2]}x{images.shape[1]}" for images in (x_test, x_train)]
+        raise UserError(f"{files[2]}: images of {sizes[0]} pixels, where those of {files[0].name} have {sizes[1]}")
     return make_image_data(
         name,
         (x_train.unsqueeze(1), y_train),

@@ -1,7 +1,7 @@
 """Your own arrays, from an .npz file."""
 
+import math
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +44,33 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
         if not path.exists():
             raise UserError(f"{path}: not found; npz:<file> is taken relative to the data root")
-        with path.open("rb") as file:  # np.load leaves a broken file open when it opens it itself
-            archive = np.load(file, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise UserError(f"{path}: a single array; an .npz file with {', '.join(KEYS)} is expected")
-            if missing := [key for key in KEYS if key not in archive.files]:
+        if not path.is_file():  # a pipe would never end
+            raise OSError("not a regular file")
+        with zipfile.ZipFile(path) as archive:
+            members = {name.removesuffix(".npy"): archive.getinfo(name) for name in archive.namelist()}
+            if missing := [key for key in KEYS if key not in members]:
                 raise UserError(f"{path}: lacks {', '.join(missing)}; it must hold {', '.join(KEYS)}")
-            return {key: archive[key] for key in (*KEYS, "class_names") if key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        raise UserError(f"{path}: cannot be read as an .npz file ({' '.join(str(error).split())})") from error
+            found = [key for key in (*KEYS, "class_names") if key in members]
+            return {key: _array(archive, members[key], f"{path}: {key}") for key in found}
+    except UserError:
+        raise
+    except Exception as error:  # damaged archives make their readers raise nearly anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: cannot be read as an .npz file ({reason})") from error
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, what: str) -> NDArray[Any]:
+    """Read one array, having seen that the archive holds as many bytes of it as its header promises."""
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read_header(file)
+        promised, held = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
+    if promised != held and not dtype.hasobject:
+        raise UserError(f"{what} is damaged: holds {held} bytes where its header promises {promised}")
+    with archive.open(member) as file:
+        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    return array
 
 
 def _values(x: NDArray[Any], what: str) -> Tensor:
@@ -60,9 +78,11 @@ def _values(x: NDArray[Any], what: str) -> Tensor:
         raise UserError(f"{what} has type {x.dtype}; floating-point numbers or uint8 are expected")
     if x.ndim not in (2, 3, 4) or 0 in x.shape:
         raise UserError(f"{what} has shape {x.shape}; (N, D), (N, H, W) or (N, C, H, W) is expected")
-    if not np.isfinite(x).all():
-        raise UserError(f"{what} holds values that are not finite")
-    tensor = torch.from_numpy(np.array(x, dtype=np.uint8 if x.dtype == np.uint8 else np.float32))
+    with np.errstate(over="ignore"):
+        values = np.array(x, dtype=np.uint8 if x.dtype == np.uint8 else np.float32)
+    if not np.isfinite(values).all():
+        raise UserError(f"{what} holds values that are not finite, or too large for 32 bits (beyond 3.4e38)")
+    tensor = torch.from_numpy(values)
     return tensor.unsqueeze(1) if tensor.ndim == 3 else tensor
 
 
@@ -71,7 +91,7 @@ def _labels(
 ) -> tuple[NDArray[Any], tuple[Tensor, Tensor]]:
     for key, n in (("y_train", n_train), ("y_test", n_test)):
         y = arrays[key]
-        if y.shape != (n,) or not np.issubdtype(y.dtype, np.integer):
+        if y.shape != (n,) or y.dtype.kind not in "iu":
             raise UserError(f"{path}: {key} has shape {y.shape} and type {y.dtype}; {n} whole numbers are expected")
     classes = np.unique(arrays["y_train"])
     if unknown := sorted(set(arrays["y_test"].tolist()) - set(classes.tolist())):
@@ -81,7 +101,8 @@ def _labels(
 
 
 def _class_names(path: Path, arrays: dict[str, NDArray[Any]], classes: NDArray[Any]) -> list[str]:
-    names = [str(c) for c in arrays.get("class_names", classes).tolist()]
-    if len(names) != len(classes):
-        raise UserError(f"{path}: class_names holds {len(names)} names for {len(classes)} classes")
-    return names
+    names = arrays.get("class_names", classes)
+    if names.shape != (len(classes),):
+        held = f"{len(names)} names" if names.ndim == 1 else f"an array of shape {names.shape}"
+        raise UserError(f"{path}: class_names holds {held} for {len(classes)} classes")
+    return [str(c) for c in names.tolist()]

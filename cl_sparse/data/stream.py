@@ -36,6 +36,7 @@ class TaskStream:
         transform: the per-task change of the raw values, or None.
         mean, std: per channel (dimension 1 of ``x``), in units of the stored values; a sample becomes
             (x - mean) / std in float32. Empty: values are used as they are.
+        tells_task: whether the task label that comes with a sample is its task; otherwise it is 0, in every task.
 
     Raises:
         ValueError: shapes disagree, or a task holds a sample whose class has no label there.
@@ -50,10 +51,12 @@ class TaskStream:
         transform: BatchTransform | None = None,
         mean: Sequence[float] = (),
         std: Sequence[float] = (),
+        tells_task: bool = True,
     ) -> None:
         if len(x) != len(y) or len(rows) != len(label_of):
             raise ValueError(f"{len(x)} samples, {len(y)} labels, {len(rows)} tasks, label_of for {len(label_of)}")
         self.x, self.y, self.label_of, self.transform = x, y, label_of, transform
+        self.tells_task = tells_task
         self.offsets = [0, *accumulate(len(r) for r in rows)]
         self._ends = torch.tensor(self.offsets[1:])
         self._rows, self._shift = _share_rows(rows, self.offsets)
@@ -106,10 +109,10 @@ class TaskStream:
             ids: (B,) int64, each in 0 .. len(self)-1.
 
         Returns:
-            x (B, ...) float32 (normalised), y (B,) int64 (labels in the task), t (B,) int64 (tasks).
+            x (B, ...) float32 (normalised), y (B,) int64 (labels in the task), t (B,) int64 (task labels).
         """
         rows, y, tasks = self.locate(ids)
-        return self.samples(rows, tasks), y, tasks
+        return self.samples(rows, tasks), y, self.told(tasks)
 
     def locate(self, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return, for samples with these ids, their rows of ``x``, labels and tasks, (B,) int64 each."""
@@ -117,6 +120,10 @@ class TaskStream:
         tasks = torch.bucketize(ids, self._ends, right=True)
         rows = self._rows.index_select(0, ids + self._shift.index_select(0, tasks))
         return rows, self.label_of[tasks, self.y.index_select(0, rows)], tasks
+
+    def told(self, tasks: Tensor) -> Tensor:
+        """Return the task labels that come with samples of these tasks, (B,) int64: the tasks, or nothing but 0."""
+        return tasks if self.tells_task else torch.zeros_like(tasks)
 
     def samples(self, rows: Tensor, tasks: Tensor) -> Tensor:
         """Return the samples in these rows of ``x``, as they look in their tasks, normalised, (B, ...) float32."""

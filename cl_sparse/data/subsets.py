@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from cl_sparse.errors import UserError
+from cl_sparse.errors import SettingError
 from cl_sparse.seeding import derive_seed
 
 
@@ -21,10 +21,10 @@ def balanced_subset(y: Tensor, size: int, n_classes: int, seed: int, key: str) -
         key: name of the setting, for the seed and the message.
 
     Raises:
-        UserError: ``size`` is larger than the data set, or too small for one sample per class.
+        SettingError: ``size`` is larger than the data set, or too small for one sample per class.
     """
     if not n_classes <= size <= len(y):
-        raise UserError(f"{key}: {size} is not between {n_classes} (one per class) and {len(y)} (all samples)")
+        raise SettingError(key, f"{size} is not between {n_classes} (one per class) and {len(y)} (all samples)")
     counts = torch.bincount(y, minlength=n_classes).tolist()
     quota = _quota(counts, size)
     return torch.cat([_draw(y, c, quota[c], seed, key)[0] for c in range(n_classes)]).sort().values
@@ -43,11 +43,11 @@ def validation_split(y: Tensor, share: float, n_classes: int, seed: int) -> tupl
         training rows and validation rows, disjoint, together all rows, each ascending.
 
     Raises:
-        UserError: a class would have no sample left on one side.
+        SettingError: a class would have no sample left on one side.
     """
     counts = torch.bincount(y, minlength=n_classes).tolist()
     if not 0 < share < 1 or min(counts) < 2:
-        raise UserError(f"validation: {share} must be in [0, 1), and every class needs two training samples")
+        raise SettingError("validation", f"{share} must be in [0, 1), and every class needs two training samples")
     taken = [min(max(round(share * n), 1), n - 1) for n in counts]
     parts = [_draw(y, c, taken[c], seed, "validation") for c in range(n_classes)]
     validation = torch.cat([chosen for chosen, _ in parts]).sort().values

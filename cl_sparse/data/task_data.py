@@ -1,27 +1,54 @@
-"""The tasks of a stream as Avalanche data sets."""
+"""The leaves below all Avalanche data sets made here: one task of a stream each."""
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
-
-import cl_sparse.compat
-
-# isort: split
-from avalanche.benchmarks.utils import DataAttribute, TaskAwareSupervisedClassificationDataset
-from avalanche.benchmarks.utils.data_attribute import TaskLabels
-from avalanche.benchmarks.utils.flat_data import ConstantSequence
+from torch.utils.data import Dataset, default_collate
 
 from cl_sparse.data.stream import TaskStream
+
+
+class Fetched(Sequence[list[Any]]):
+    """The samples of a mini-batch that was fetched as a whole; each is [x, y, t], like a sample fetched alone.
+
+    Args:
+        batch: x (B, ...), y (B,) and t (B,).
+    """
+
+    def __init__(self, batch: list[Tensor]) -> None:
+        self.batch = batch
+
+    def __len__(self) -> int:
+        return len(self.batch[1])
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        x, y, t = self.batch
+        return map(list, zip(x.unbind(), y.tolist(), t.tolist(), strict=True))
+
+    @overload
+    def __getitem__(self, index: int) -> list[Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[list[Any]]: ...
+
+    def __getitem__(self, index: int | slice) -> Any:
+        return list(self)[index]
+
+
+def collate(samples: Sequence[Any]) -> Any:
+    """Return samples as a mini-batch: as torch's ``default_collate``, at once if they were fetched as a whole."""
+    return samples.batch if isinstance(samples, Fetched) else default_collate(list(samples))
 
 
 class TaskData(Dataset[tuple[Tensor, int]]):
     """One task of a stream, sample by sample: the leaf below every Avalanche data set made here.
 
-    Avalanche's own loaders read samples through ``__getitem__``; ``cl_sparse.data.loader`` only asks for ``stream`` and
-    ``task`` and then reads whole batches from the stream.
+    ``cl_sparse.data.loader`` only asks for ``stream`` and ``task``, and then reads whole batches from the stream.
     """
+
+    collate_fn = staticmethod(collate)  # Avalanche's data sets take it over
 
     def __init__(self, stream: TaskStream, task: int) -> None:
         self.stream = stream
@@ -38,27 +65,3 @@ class TaskData(Dataset[tuple[Tensor, int]]):
             raise IndexError(f"sample {index} of task {self.task}, which has {self._n}")
         x, y, _ = self.stream.batch(torch.tensor([self._first + index % self._n]))
         return x[0], int(y[0])
-
-
-def task_datasets(stream: TaskStream) -> list[Any]:
-    """Return one Avalanche data set per task, with ``targets`` and ``targets_task_labels`` (the task's index).
-
-    Args:
-        stream: the tasks. Tasks with the same rows and labels share one list of targets.
-
-    Returns:
-        a ``TaskAwareSupervisedClassificationDataset`` per task; its samples are (x, y, t).
-    """
-    shared: dict[tuple[int, int, tuple[int, ...]], list[int]] = {}
-    datasets = []
-    for task in range(stream.n_tasks):
-        rows = stream.rows(task)
-        key = (rows.data_ptr(), len(rows), tuple(stream.label_of[task].tolist()))
-        if key not in shared:
-            shared[key] = stream.labels(task).tolist()
-        targets: Any = DataAttribute(shared[key], "targets")
-        task_labels = TaskLabels(ConstantSequence(task, len(rows)))
-        datasets.append(
-            TaskAwareSupervisedClassificationDataset([TaskData(stream, task)], data_attributes=[targets, task_labels])
-        )
-    return datasets

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from torch import nn
 
@@ -54,11 +55,12 @@ def consumers_of(steps: Iterable[tuple[str, nn.Module]], readers: Sequence[str] 
     """Return, for each weight layer of a chain of modules, who consumes its units.
 
     A layer is left out where that is not known: behind it comes a module that is neither a weight layer (without
-    groups), nor passes units on one by one, nor says what it holds for each; or it, or its reader, is there twice.
+    groups), nor passes units on one by one, nor says what it holds for each; or its units are maps and its reader is
+    linear, without a Flatten in between; or it, or its reader, or a weight of theirs, is there twice.
 
     Args:
         steps: name and module, each applied to the output of the one before; an ``nn.Sequential`` is its modules.
-        readers: names of the layers that read the chain's output.
+        readers: names of the linear layers that read the chain's output.
 
     Returns:
         by name of the layer. Without ``readers`` the last weight layer's units are the chain's output: it is left out.
@@ -66,31 +68,43 @@ def consumers_of(steps: Iterable[tuple[str, nn.Module]], readers: Sequence[str] 
     chain = list(_modules_of(steps))
     times: dict[int, int] = {}
     for _, module in chain:
-        times[id(module)] = times.get(id(module), 0) + 1
+        for one in (module, *module.parameters()):  # a weight may be shared between modules
+            times[id(one)] = times.get(id(one), 0) + 1
     found: dict[str, Consumers] = {}
     layer: str | None = None
     held: list[str] = []
+    maps = False  # whether a unit is a map, as those of a convolution before Flatten
     for name, module in chain:
-        once = times[id(module)] == 1
+        once = all(times[id(one)] == 1 for one in (module, *module.parameters()))
         if once and _is_weight_layer(module):
-            if layer is not None:
+            if layer is not None and maps == _is_convolution(module):
                 found[layer] = Consumers(tuple(held), (name,))
-            layer, held = name, []
+            layer, held, maps = name, [], _is_convolution(module)
         elif once and per_unit(module) is not None:
             held.append(name)
         elif not _passes_units_on(module):
             layer = None
-    if layer is not None and readers:
+        maps = maps and not isinstance(module, nn.Flatten)
+    if layer is not None and readers and not maps:
         found[layer] = Consumers(tuple(held), tuple(readers))
     return found
 
 
+def is_chain(module: nn.Module) -> TypeGuard[nn.Sequential]:
+    """Whether a module applies its children one after the other, and does nothing else."""
+    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
+
+
 def _modules_of(steps: Iterable[tuple[str, nn.Module]]) -> Iterator[tuple[str, nn.Module]]:
     for name, module in steps:
-        if isinstance(module, nn.Sequential):
+        if is_chain(module):
             yield from _modules_of((f"{name}.{own}", child) for own, child in module._modules.items() if child)
         else:
             yield name, module
+
+
+def _is_convolution(module: nn.Module) -> bool:
+    return isinstance(module.module if isinstance(module, SparseWeightsBase) else module, nn.Conv2d)
 
 
 def _is_weight_layer(module: nn.Module) -> bool:
@@ -99,4 +113,6 @@ def _is_weight_layer(module: nn.Module) -> bool:
 
 
 def _passes_units_on(module: nn.Module) -> bool:
-    return isinstance(module, UNIT_BY_UNIT) or (isinstance(module, nn.Flatten) and module.start_dim == 1)
+    return isinstance(module, UNIT_BY_UNIT) or (
+        isinstance(module, nn.Flatten) and module.start_dim == 1 and module.end_dim in (-1, 3)
+    )

@@ -31,7 +31,8 @@ class SimpleMLP(FeatureClassifier):
         dropout: probability of dropping a unit after each hidden layer.
         compute: "reference" for k-winners as masks over dense layers, "winners" for layers that compute only what wins,
             "auto" for the faster of the two; printing the model shows which it is. The results are the same up to
-            rounding and, with dropout, up to the random numbers.
+            rounding, up to the first near-tie for the last place among the winners, which rounding may decide either
+            way: from there on, two runs differ as two seeds do. With dropout the random numbers differ from the start.
         weights: "masked" for sparse weights as a mask over dense ones, "sparse" for layers that hold the live ones only
             and, with k-winners, compute only what wins; ``compute`` then does not matter.
         device: where the net will live, None for the CPU; elsewhere "auto" is "reference". It is not moved there.

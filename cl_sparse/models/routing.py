@@ -15,7 +15,10 @@ def checked_labels(task_labels: Tensor | None, n_tasks: int) -> tuple[Tensor, li
         ValueError: there are no labels, or one is not from 0 to ``n_tasks`` − 1.
     """
     if task_labels is None:
-        raise ValueError("this model needs the task labels of the batch: call model(x, task_labels)")
+        raise ValueError(
+            "this model needs the task labels of the batch: call model(x, task_labels), or give Avalanche's strategies "
+            "cl_sparse.strategies.MultiTask(model)"
+        )
     present: list[int] = sorted(set(task_labels.tolist()))
     if present and (present[0] < 0 or present[-1] >= n_tasks):
         raise ValueError(f"task labels must be from 0 to {n_tasks - 1}, not from {present[0]} to {present[-1]}")

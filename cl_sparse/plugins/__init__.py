@@ -5,6 +5,8 @@ from cl_sparse.plugins.base import Plugin
 from cl_sparse.plugins.boosting import DecayBoostStrength
 from cl_sparse.plugins.cumulative import Cumulative
 from cl_sparse.plugins.divergence import DivergedError, StopOnDivergence
+from cl_sparse.plugins.fast_loading import FastLoading
+from cl_sparse.plugins.joint import Joint
 from cl_sparse.plugins.mechanisms import Mechanisms
 from cl_sparse.plugins.on_top import OnTop
 from cl_sparse.plugins.progress import ReportProgress
@@ -17,6 +19,8 @@ __all__ = [
     "Cumulative",
     "DecayBoostStrength",
     "DivergedError",
+    "FastLoading",
+    "Joint",
     "Mechanisms",
     "OnTop",
     "Plugin",

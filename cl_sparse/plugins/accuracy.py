@@ -9,9 +9,10 @@ from cl_sparse.plugins.base import Plugin
 
 
 class AccuracyRecorder(Plugin):
-    """Count, for every task, the test samples seen and those classified rightly, by the task label of each sample.
+    """Count, for every task, the test samples seen and those classified rightly.
 
-    Each sample that passes counts exactly once, whatever batch it comes in.
+    A sample's task is the experience it is tested in: its own task label tells it in task-incremental streams only.
+    Each sample that passes counts exactly once.
     """
 
     def __init__(self, n_tasks: int) -> None:
@@ -28,10 +29,10 @@ class AccuracyRecorder(Plugin):
 
     def after_eval_iteration(self, strategy: Any, **kwargs: Any) -> None:
         """Count the batch just classified."""
+        task = strategy.experience.current_experience
         right = strategy.mb_output.argmax(dim=1) == strategy.mb_y
-        tasks = strategy.mb_task_id
-        self.right += torch.bincount(tasks[right], minlength=self.n_tasks).cpu()
-        self.seen += torch.bincount(tasks, minlength=self.n_tasks).cpu()
+        self.right[task] += int(right.sum())
+        self.seen[task] += len(right)
 
     def accuracies(self) -> np.ndarray:
         """Return the accuracy per task, float64 (n_tasks,); NaN for a task of which no sample was seen."""

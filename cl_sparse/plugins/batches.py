@@ -6,8 +6,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from cl_sparse.data import BatchLoader, ids, stream_of
-from cl_sparse.data.task_data import TaskData
+from cl_sparse.data import BatchLoader, served
 
 
 class Batches:
@@ -23,13 +22,7 @@ class Batches:
 
 
 def _loader(dataset: Any, size: int) -> Any:
-    if _is_ours(dataset):
-        return BatchLoader(stream_of(dataset), ids(dataset), size, None)
+    source = served(dataset)
+    if source is not None:
+        return BatchLoader(*source, size, None)
     return DataLoader(dataset.eval(), batch_size=size, collate_fn=dataset.collate_fn)
-
-
-def _is_ours(dataset: Any) -> bool:
-    leaves = [dataset]
-    while leaves and not isinstance(leaves[0], TaskData):
-        leaves = getattr(getattr(leaves[0], "_flat_data", leaves[0]), "_datasets", [])
-    return bool(leaves)

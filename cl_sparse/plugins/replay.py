@@ -6,7 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cl_sparse.data import TaskStream, ids, stream_of
+import cl_sparse.compat
+
+# isort: split
+from avalanche.benchmarks.utils import concat_datasets
+from avalanche.benchmarks.utils.data_loader import ReplayDataLoader
+
+from cl_sparse.data import TaskStream, served
 from cl_sparse.data.drawn import drawn_generator
 from cl_sparse.plugins.base import Plugin
 
@@ -55,8 +61,16 @@ class Replay(Plugin):
     """Replay stored samples beside the current task's, with an equal share of the memory for every task seen.
 
     As Avalanche's ``ReplayPlugin`` with an experience-balanced buffer: each step trains on ``train_mb_size`` samples of
-    the current task and ``batch_size_mem`` of the memory. What is kept is a uniform random subset of each task.
+    the current task and ``batch_size_mem`` of the memory. What is kept is a uniform random subset of each task; what
+    cannot be shared equally goes to the first tasks, one sample each. Once there are more tasks than ``mem_size``,
+    that many of them have one sample, and every task seen has had the same chance (reservoir sampling of tasks).
     (Chaudhry et al. 2019, "On tiny episodic memories in continual learning".)
+
+    Works on any Avalanche stream; on those of :mod:`benchmarks` a step's samples are fetched by one indexing operation.
+
+    Attributes:
+        memory: per task seen, its stored samples in a random order: ids of the stream or, where samples are not a
+            stream's, places in the task's data set.
     """
 
     uses_task_boundaries = True
@@ -73,27 +87,63 @@ class Replay(Plugin):
             raise ValueError("mem_size and batch_size_mem must be at least 1")
         self.mem_size = mem_size
         self.batch_size_mem = batch_size_mem
-        self.memory: list[
-            Tensor
-        ] = []  # per task seen: sample ids in a random order, so that a prefix is a random subset
+        self.memory: list[Tensor] = []  # in a random order: a prefix is a random subset
         self._stream: TaskStream | None = None
+        self._datasets: list[Any] = []  # per task seen, where samples are not a stream's
+        self._sample_bytes = 0
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """From the second task on, train on mini-batches joined with the memory."""
-        dataset = strategy.adapted_dataset
-        self._stream = stream_of(dataset)
-        if self.memory:
-            size = strategy.train_mb_size
-            strategy.dataloader = ReplayLoader(
-                self._stream, ids(dataset), torch.cat(self.memory), size, self.batch_size_mem or size
-            )
+        """From the second task on, train on mini-batches joined with the memory.
+
+        Raises:
+            ValueError: the memory holds samples of another stream.
+        """
+        dataset, size = strategy.adapted_dataset, strategy.train_mb_size
+        stream, current = served(dataset) or (None, torch.empty(0))
+        another = self._stream is not None and stream is not self._stream
+        if self.memory and (another or (stream is None) != bool(self._datasets)):
+            raise ValueError("Replay: the memory holds samples of another stream than the data: make a plugin for each")
+        self._stream = stream
+        self._sample_bytes = stream.sample_bytes if stream is not None else _bytes_of(dataset)
+        if not self.memory:
+            return
+        if stream is not None:
+            memory = torch.cat(self.memory)
+            strategy.dataloader = ReplayLoader(stream, current, memory, size, self.batch_size_mem or size)
+            return
+        stored = [data.subset(kept.tolist()) for data, kept in zip(self._datasets, self.memory, strict=True)]
+        strategy.dataloader = ReplayDataLoader(
+            dataset,
+            concat_datasets(stored),
+            oversample_small_tasks=True,
+            batch_size=size,
+            batch_size_mem=self.batch_size_mem or size,
+            shuffle=True,
+        )
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Give the task just learned its share of the memory."""
-        candidates = ids(strategy.experience.dataset)
-        candidates = candidates[torch.randperm(len(candidates), generator=drawn_generator())]
-        share = max(1, self.mem_size // (len(self.memory) + 1))
-        self.memory = [kept[:share].clone() for kept in (*self.memory, candidates)][: self.mem_size]
+        dataset, generator = strategy.experience.dataset, drawn_generator()
+        source = served(dataset)
+        candidates = torch.arange(len(dataset)) if source is None else source[1]
+        if source is None:
+            self._datasets.append(dataset)
+        candidates = candidates[torch.randperm(len(candidates), generator=generator)]
+        seen = len(self.memory) + 1
+        if seen > self.mem_size:
+            self._join_single_samples(candidates[:1].clone(), int(torch.randint(seen, (), generator=generator)))
+            return
+        share, rest = divmod(self.mem_size, seen)
+        held = enumerate((*self.memory, candidates))
+        self.memory = [kept[: share + (task < rest)].clone() for task, kept in held]
+
+    def _join_single_samples(self, sample: Tensor, drawn: int) -> None:
+        """Let a task's sample take the place of the ``drawn``-th that is held; if there are fewer, it is not kept."""
+        holders = [task for task, kept in enumerate(self.memory) if len(kept)]
+        enters = drawn < self.mem_size
+        if enters:
+            self.memory[holders[drawn]] = sample[:0]
+        self.memory.append(sample if enters else sample[:0])
 
     def state_dict(self) -> dict[str, Any]:
         """Return the stored sample ids, a long tensor per task."""
@@ -105,4 +155,10 @@ class Replay(Plugin):
 
     def carried_bytes(self) -> int:
         """Return the bytes of the stored samples and labels, as a learner without the data set would hold them."""
-        return sum(map(len, self.memory)) * self._stream.sample_bytes if self._stream else 0
+        return sum(map(len, self.memory)) * self._sample_bytes
+
+
+def _bytes_of(dataset: Any) -> int:
+    """Return the bytes of one sample with its label (int64)."""
+    x = dataset[0][0]
+    return (x.numel() * x.element_size() if isinstance(x, Tensor) else 0) + 8

@@ -21,7 +21,7 @@ from cl_sparse.report.figures import accuracy_over_tasks_png
 from cl_sparse.report.published import load_published, published_table
 from cl_sparse.report.rows import Result, rows_of
 from cl_sparse.report.table import markdown_table
-from cl_sparse.results import file_name_of, find_results, json_text, load_result, write_atomically
+from cl_sparse.results import file_name_of, find_results, json_text, load_complete_result, write_atomically
 
 _BEGIN = re.compile(r"^<!-- results:begin(?P<words>[^\n]*?) -->[ \t]*$", re.MULTILINE)
 _END = "<!-- results:end -->"
@@ -55,7 +55,9 @@ def render(document: Path, sources: Sources, *, draw: bool = False) -> str:
         UserError: the document or a source is absent or damaged, or a part is unknown or has no end.
     """
     text = _read(document)
-    results = [load_result(path) for path in find_results(sources.published_dir)] if _BEGIN.search(text) else []
+    results = (
+        [load_complete_result(path) for path in find_results(sources.published_dir)] if _BEGIN.search(text) else []
+    )
     done, position = [], 0
     for begin in _BEGIN.finditer(text):
         end = text.find(_END, begin.end())
@@ -105,7 +107,7 @@ def publish(path: Path, published_dir: Path) -> Path:
     Raises:
         UserError: the result cannot be read, or the copy cannot be written.
     """
-    config, stats = load_result(path)
+    config, stats = load_complete_result(path)
     slim = {key: value for key, value in stats.items() if key not in _BULKY}
     target = published_dir / f"{path.stem}.json"
     try:

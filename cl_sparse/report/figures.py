@@ -47,7 +47,7 @@ def accuracy_matrix_png(R: ArrayLike, path: Path, title: str) -> None:
     axes.set_yticks(ticks, [str(t + 1) for t in ticks])
     axes.set_xlabel("tested on task")
     axes.set_ylabel("after training on task")
-    axes.set_title(title, wrap=True)
+    axes.set_title(title, wrap=True, parse_math=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label="accuracy")
@@ -80,12 +80,14 @@ def accuracy_over_tasks_png(results: Iterable[Result], path: Path, title: str = 
     axes.set_ylim(max(0.0, np.floor(10 * lowest - 0.5) / 10), 1.01)
     axes.set_xlabel("tasks learned")
     axes.set_ylabel("mean accuracy on the tasks so far")
-    axes.set_title(title, wrap=True)
+    axes.set_title(title, wrap=True, parse_math=False)
     axes.grid(axis="y", color="#dddddd", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.lines:
-        figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
+        legend = figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # a label may hold a path, and a path a $
     _save(figure, path)
 
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cl_sparse.config.identity import with_defaults
+from cl_sparse.config.yaml_files import YamlError, parse
 from cl_sparse.errors import UserError
 from cl_sparse.report import numbers
 from cl_sparse.report.rows import Group, Result, group_results, row_of
@@ -61,14 +61,14 @@ def load_published(path: Path) -> PublishedNumbers:
         UserError: it is absent, not YAML, or does not hold what it should.
     """
     try:
-        return PublishedNumbers.model_validate(yaml.safe_load(path.read_bytes()))
+        return PublishedNumbers.model_validate(parse(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{path}: {'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    except (YamlError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not YAML ({error})") from error
 
 
 def published_table(results: Iterable[Result], published: PublishedNumbers) -> str:

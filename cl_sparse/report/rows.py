@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cl_sparse.config.identity import differing, with_defaults, without_defaults
+from cl_sparse.errors import UserError
 from cl_sparse.metrics import MeanStd, mean_std, summary
 
-Result = tuple[dict[str, Any], dict[str, Any]]  # (config, stats), as load_result gives it
+Result = tuple[dict[str, Any], dict[str, Any]]  # (config, stats), as load_complete_result gives it
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,11 @@ def rows_of(results: Iterable[Result]) -> list[Row]:
 
 
 def group_results(results: Iterable[Result]) -> list[Group]:
-    """Sort results into experiments. Runs with different configs are never averaged, whatever their names."""
+    """Sort results into experiments. Runs with different configs are never averaged, whatever their names.
+
+    Raises:
+        UserError: runs of one experiment are not of equally many tasks.
+    """
     found: list[tuple[dict[str, Any], dict[int, Result]]] = []
     for config, stats in results:
         runs = next((runs for known, runs in found if not differing(known, config)), None)
@@ -94,6 +99,13 @@ def group_results(results: Iterable[Result]) -> list[Group]:
             runs = {}
             found.append((config, runs))
         runs[stats["seed"]] = config, stats
+    for config, runs in found:
+        n_tasks = sorted({len(stats["accs"]) for _, stats in runs.values()})
+        if len(n_tasks) > 1:
+            raise UserError(
+                f"{config['name']}: its results are of {' and '.join(map(str, n_tasks))} tasks, though its settings "
+                "are the same: move those aside that are not its own"
+            )
     labels = _labels([config for config, _ in found])
     return [Group(label, [runs[seed] for seed in sorted(runs)]) for label, (_, runs) in zip(labels, found, strict=True)]
 

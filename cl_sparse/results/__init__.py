@@ -1,5 +1,6 @@
 """Result files: written atomically, named safely, and read without trusting them. No torch."""
 
+from cl_sparse.results.complete import load_complete_result
 from cl_sparse.results.files import (
     ResultName,
     file_name_of,
@@ -18,6 +19,7 @@ __all__ = [
     "file_name_of",
     "find_results",
     "json_text",
+    "load_complete_result",
     "load_result",
     "parse_file_name",
     "prepare_results_dir",

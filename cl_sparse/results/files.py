@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import math
 import os
 import pickle
 import re
@@ -246,11 +247,18 @@ def _one_entry_per_line(entries: dict[str, Any]) -> str:
 
 
 def _parse_json(data: bytes) -> list[Any]:
-    content = json.loads(data, parse_constant=_refuse_constant)
+    content = json.loads(data, parse_constant=_refuse_constant, parse_float=_finite_float)
     types = content.get("types", {}) if isinstance(content, dict) else None
     if not isinstance(types, dict):
         raise ValueError("the JSON is not an object, or its types are not")
     return [plain(from_json(content[part], f"/{part}", types), part) for part in ("config", "stats")]
+
+
+def _finite_float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is more than a number can hold")
+    return number
 
 
 def _refuse_constant(constant: str) -> None:

@@ -8,9 +8,12 @@ built from that afterwards. Neither NumPy's unpickling code nor anything else is
 """
 
 import io
+import math
 import pickle
 import pickletools
-from typing import Any
+import reprlib
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,22 +56,27 @@ def unpickle(data: bytes) -> Any:
     """Read a pickle that holds nothing but plain data.
 
     Raises:
-        pickle.UnpicklingError: it is damaged, or asks for anything else.
+        pickle.UnpicklingError: it is damaged, asks for anything else, or stands for far more than it holds.
     """
     try:
-        _check_sizes(data)
-        return plain(_built(_Reader(io.BytesIO(data)).load()), "content")
+        _check_opcodes(data)
+        return plain(_Builder(len(data)).built(_Reader(io.BytesIO(data)).load()), "content")
     except pickle.UnpicklingError:
         raise
     except Exception as error:  # damaged or hostile bytes make the unpickler raise nearly anything
         raise pickle.UnpicklingError(f"{type(error).__name__}: {error}") from error
 
 
-def _check_sizes(data: bytes) -> None:
-    """Refuse a pickle that claims more than it holds: a few damaged bytes could ask for gigabytes of memory."""
+_SETS = ("EMPTY_SET", "ADDITEMS", "FROZENSET")
+
+
+def _check_opcodes(data: bytes) -> None:
+    """Refuse sets, and a pickle that claims more than it holds: a few bytes could ask for gigabytes of memory."""
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):  # refuses lengths beyond the end itself
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and (argument or 0) > count:
             raise pickle.UnpicklingError(f"it stores object {argument} of at most {count}")
+        if opcode.name in _SETS:
+            raise pickle.UnpicklingError("it contains a set, which no result contains")
 
 
 class _Inert:
@@ -109,7 +117,33 @@ for _core in ("numpy.core", "numpy._core"):  # NumPy 1 and 2
     _KNOWN[f"{_core}.numeric", "_frombuffer"] = _Buffer
 
 
-class _Reader(pickle.Unpickler):
+Load = Callable[[Any], None]
+
+
+def _with_text_keys(load: Load, keys: slice) -> Load:
+    def checked(reader: Any) -> None:
+        for key in reader.stack[keys]:
+            if type(key) is not str:
+                raise pickle.UnpicklingError(f"it has a key that is a {type(key).__name__}, not text")
+        load(reader)
+
+    return checked
+
+
+class _Reader(pickle._Unpickler):
+    """Python's own unpickler in Python, which lets a key be looked at before it is hashed.
+
+    Hashing a nest of shared tuples takes for ever.
+    """
+
+    dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
+    for _code, _keys in (
+        (pickle.SETITEM, slice(-2, -1)),
+        (pickle.SETITEMS, slice(None, None, 2)),
+        (pickle.DICT, slice(None, None, 2)),
+    ):
+        dispatch[_code[0]] = _with_text_keys(dispatch[_code[0]], _keys)
+
     def find_class(self, module: str, name: str) -> type[_Inert]:
         try:
             return _KNOWN[module, name]
@@ -117,22 +151,48 @@ class _Reader(pickle.Unpickler):
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no result contains") from None
 
 
-def _built(value: Any) -> Any:
-    """Replace the inert objects by the numbers and arrays they describe."""
-    if type(value) in (list, tuple):
-        return [_built(item) for item in value]
-    if type(value) is dict:
-        return {key: _built(item) for key, item in value.items()}
-    if type(value) is _Array:
-        _, shape, dtype, fortran, data = value.state
-        return _array(data, dtype, shape, "F" if fortran else "C")
-    if type(value) is _Buffer:
-        data, dtype, shape, order = value.args[:4]
-        return _array(data, dtype, shape, order)
-    if type(value) is _Scalar:
-        dtype, data = value.args
-        return _array(data, dtype, (), "C").item()
-    return value
+_REPEATED_ITEMS = 10**6
+_REPEATED_BYTES = 2**27
+
+
+class _Builder:
+    """Replaces the inert objects by the numbers and arrays they describe.
+
+    An object that is referred to several times is built as often, and may itself refer to others: beyond what ``size``
+    bytes can hold, only so much is built.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._items, self._bytes = size + _REPEATED_ITEMS, size + _REPEATED_BYTES
+
+    def built(self, value: Any) -> Any:
+        """Return the plain value."""
+        self._spend(len(value) if type(value) is str else 0)
+        if type(value) in (list, tuple):
+            return [self.built(item) for item in value]
+        if type(value) is dict:
+            return {self.built(key): self.built(item) for key, item in value.items()}
+        if type(value) is _Array:
+            _, shape, dtype, fortran, data = value.state
+            return self._array(data, dtype, shape, "F" if fortran else "C")
+        if type(value) is _Buffer:
+            data, dtype, shape, order = value.args[:4]
+            return self._array(data, dtype, shape, order)
+        if type(value) is _Scalar:
+            dtype, data = value.args
+            return self._array(data, dtype, (), "C").item()
+        return value
+
+    def _array(self, data: Any, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
+        array = _array(data, dtype, shape, order)
+        self._spend(array.nbytes)
+        return array
+
+    def _spend(self, n_bytes: int) -> None:
+        self._items -= 1
+        self._bytes -= n_bytes
+        if self._items < 0 or self._bytes < 0:
+            raise pickle.UnpicklingError("it repeats itself without end: it stands for far more than it holds")
 
 
 def _array(data: Any, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
@@ -147,6 +207,7 @@ def _array(data: Any, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
 
 # -------------------- JSON
 
+_EXACT = 2**53  # whole numbers that a float holds exactly
 _NON_FINITE = {None: float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 
 
@@ -173,19 +234,58 @@ def to_json(value: Any, pointer: str, types: dict[str, Any]) -> Any:
 
 
 def from_json(value: Any, pointer: str, types: dict[str, Any]) -> Any:
-    """Undo :func:`to_json`."""
+    """Undo :func:`to_json`.
+
+    Raises:
+        ValueError: a number is not of the type that ``types`` says, or there are more or fewer than it says.
+    """
     kind = types.get(pointer)
     if kind == "float":
-        return _NON_FINITE[value]
+        return _number(value, pointer)
     if kind is not None:
-        if kind["dtype"] not in NUMBER_TYPES:
-            raise ValueError(f"{pointer}: {kind['dtype']!r} is not a type of numbers")
-        return np.array(_flat(value), dtype=kind["dtype"]).reshape(kind["shape"])
+        return _typed_array(value, pointer, kind)
     if isinstance(value, list):
         return [from_json(item, f"{pointer}/{i}", types) for i, item in enumerate(value)]
     if isinstance(value, dict):
         return {key: from_json(item, f"{pointer}/{_escaped(key)}", types) for key, item in value.items()}
     return value
+
+
+def _typed_array(value: Any, pointer: str, kind: Any) -> NDArray[Any]:
+    if not isinstance(kind, dict) or kind.get("dtype") not in NUMBER_TYPES:
+        raise ValueError(f"{pointer}: {reprlib.repr(kind)} is not a type of numbers")
+    dtype, shape = np.dtype(kind["dtype"]), kind.get("shape")
+    numbers = [_number(item, pointer) for item in _flat(value)]
+    if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError(f"{pointer}: {reprlib.repr(shape)} is not the shape of an array")
+    if math.prod(shape) != len(numbers):
+        raise ValueError(f"{pointer}: {len(numbers)} numbers, where its shape {reprlib.repr(shape)} needs others")
+    for number in numbers:
+        if not _is_a(number, dtype):
+            raise ValueError(f"{pointer}: {reprlib.repr(number)} is no {dtype}")
+    with np.errstate(over="ignore"):
+        array = np.array(numbers, dtype=dtype)
+    if dtype.kind == "f" and np.isinf(array).sum() != np.isinf(numbers).sum():
+        raise ValueError(f"{pointer}: holds a number that is too large for {dtype}")
+    return array.reshape(shape)
+
+
+def _number(value: Any, pointer: str) -> Any:
+    """Return the number that ``value`` is or stands for."""
+    if value is None or isinstance(value, str):
+        if value in _NON_FINITE:
+            return _NON_FINITE[value]
+    elif isinstance(value, bool | int | float):
+        return value
+    raise ValueError(f"{pointer}: {reprlib.repr(value)} is not a number")
+
+
+def _is_a(number: Any, dtype: np.dtype[Any]) -> bool:
+    if dtype.kind == "b":
+        return type(number) is bool
+    if dtype.kind in "iu":
+        return type(number) is int and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
+    return type(number) is float or (type(number) is int and abs(number) <= _EXACT)
 
 
 def _escaped(key: str) -> str:
@@ -210,6 +310,4 @@ def _nested(array: NDArray[Any]) -> Any:
 
 
 def _flat(value: Any) -> list[Any]:
-    if isinstance(value, list):
-        return [number for item in value for number in _flat(item)]
-    return [_NON_FINITE[value] if value is None or isinstance(value, str) else value]
+    return [number for item in value for number in _flat(item)] if isinstance(value, list) else [value]

@@ -1,15 +1,18 @@
 """From a config and a benchmark to a learner."""
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch import nn
 
 from benchmarks.base import Benchmark
 from cl_sparse.config import ExperimentConfig, registry
-from cl_sparse.errors import UserError
+from cl_sparse.errors import SettingError, UserError
 from cl_sparse.layers import ActiveLinear
 from cl_sparse.layers.consumers import WEIGHT_LAYERS
 from cl_sparse.models import (
@@ -73,18 +76,39 @@ def build_model(
     """Return the untrained net; its weights depend on the net's seed (null: ``seed``) and the architecture alone.
 
     Raises:
-        UserError: if the architecture does not fit the data.
+        UserError: if the architecture does not fit the data, or a net per task its scenario.
     """
     strategy, features = strategy_of(config), features_of(config)
+    if strategy.net_per_task and benchmark.scenario != "task":
+        raise UserError(
+            f"{config.name}: strategy: {config.effective_strategy} needs scenario task, not {benchmark.scenario}: "
+            "the net is chosen by the task's label"
+        )
     seed = config.effective_net_seed(seed)
     if features is not None:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(derive_seed(seed, "init", 0))
             return solved_net(config, features, benchmark)
     copies = benchmark.n_tasks if strategy.net_per_task else 1
+    _check_memory(config, benchmark, copies)
     with torch.random.fork_rng(devices=[]):
         nets = [_build_net(config, benchmark, device, derive_seed(seed, "init", i)) for i in range(copies)]
     return IndependentNets(nets) if strategy.net_per_task else nets[0]
+
+
+def _check_memory(config: ExperimentConfig, benchmark: Benchmark, copies: int) -> None:
+    """Refuse a net whose hidden weights alone are more than the machine holds, before the system ends the process."""
+    widths = [config.hidden_units] * config.hidden_layers
+    if not config.cnn:
+        widths = [math.prod(benchmark.input_shape), *widths]
+    density = config.weight_sparsity_fc if config.sparsify and config.weights == "sparse" else 1.0
+    needed = round(4 * copies * density * sum(inputs * units for inputs, units in pairwise(widths)))
+    held = psutil.virtual_memory().total
+    if needed > held:
+        raise UserError(
+            f"{config.place('hidden_units')}: the hidden layers' weights need {needed} bytes, and this machine has "
+            f"{held}: choose fewer units or layers, or weights sparse with a lower weight_sparsity_fc"
+        )
 
 
 def _build_net(config: ExperimentConfig, benchmark: Benchmark, device: torch.device | None, seed: int) -> nn.Module:
@@ -238,5 +262,8 @@ def build_benchmark(config: ExperimentConfig, seed: int, data_root: Path | None)
     """
     create: Any = registry.resolve("benchmark", config.effective_benchmark)
     seed = config.effective_stream_seed(seed)
-    benchmark: Benchmark = create(seed=seed, data_root=data_root, **config.benchmark_args())
+    try:
+        benchmark: Benchmark = create(seed=seed, data_root=data_root, **config.benchmark_args())
+    except SettingError as error:
+        raise UserError(f"{config.place(error.key)}: {error.problem}") from error
     return benchmark

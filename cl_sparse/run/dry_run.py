@@ -13,7 +13,8 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from cl_sparse.config import ExperimentConfig
-from cl_sparse.plugins import AccuracyRecorder, Plugin
+from cl_sparse.errors import UserError
+from cl_sparse.plugins import AccuracyRecorder, DivergedError, Plugin
 from cl_sparse.run import build
 from cl_sparse.run.evaluate import accuracy_row
 from cl_sparse.run.methods import strategy_of
@@ -70,7 +71,10 @@ def estimate(config: ExperimentConfig, seed: int, data_root: Path | None, device
     model = build.build_model(config, benchmark, seed, device).to(device)
     learner = build.build_learner(config, model, benchmark, seed, device, probes=[watch, recorder])
     learner.train_epochs = WARM_UP + STEPS
-    learner.train(benchmark.train_stream[-1], eval_streams=[])
+    try:
+        learner.train(benchmark.train_stream[-1], eval_streams=[])
+    except DivergedError as error:
+        raise UserError(f"{config.name}: cannot be timed: {error}") from error
     start = time.perf_counter()
     accuracy_row(learner, recorder, benchmark.test_stream[:1])
     _synchronize(device)

@@ -16,8 +16,8 @@ def planned_steps(config: ExperimentConfig, benchmark: Benchmark) -> int:
     """Return how many optimizer steps a run will take."""
     sizes = [len(experience.dataset) for experience in benchmark.train_stream]
     strategy = strategy_of(config)
-    cumulative = any(plugin["name"] == "cumulative" for plugin in (*strategy.plugins, *config.plugins))
-    if cumulative:
+    unions = any(plugin["name"] in ("cumulative", "joint") for plugin in (*strategy.plugins, *config.plugins))
+    if unions:
         sizes = np.cumsum(sizes).tolist()
     if strategy.trains_once:
         sizes = sizes[-1:]

@@ -17,13 +17,21 @@ from cl_sparse.config.experiments import Selection
 from cl_sparse.config.identity import differing
 from cl_sparse.errors import UserError
 from cl_sparse.report import accuracy_matrix_png, accuracy_over_tasks_png, print_table, rows_of
-from cl_sparse.results import file_name_of, find_results, load_result, prepare_results_dir, save_result, timestamp
+from cl_sparse.results import (
+    file_name_of,
+    find_results,
+    load_complete_result,
+    prepare_results_dir,
+    save_result,
+    timestamp,
+)
 from cl_sparse.run import build
 from cl_sparse.run.checkpoint import alone, check_alone, checkpoint_path, earlier_checkpoint
 from cl_sparse.run.dry_run import print_estimates
 from cl_sparse.run.one_run import Observer, Run
 from cl_sparse.run.plan import RunPlan
 from cl_sparse.run.progress import RunProgress, planned_steps
+from cl_sparse.run.terminal import Terminal
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ def run(plan: RunPlan) -> int:
         torch.set_num_threads(plan.threads)
     jobs = {selection.title: _jobs(plan, selection) for selection in plan.selections}
     _check(plan, [job for group in jobs.values() for job in group], device)
-    console = Console()
+    console = Terminal()
     if plan.dry_run:
         print_estimates(_seeds_left(jobs), plan.data_root, device, console)
         return 0
@@ -95,7 +103,7 @@ def _finished(results_dir: Path, config: ExperimentConfig, seed: int) -> Path | 
     """Return the newest finished result of exactly this config and seed."""
     wanted = config.identity()
     for path in reversed(find_results(results_dir, config.name)):
-        earlier, stats = load_result(path)
+        earlier, stats = load_complete_result(path)
         if stats.get("seed") == seed and stats.get("stopped") is None and not differing(earlier, wanted):
             return path
     return None
@@ -139,7 +147,7 @@ def _run_group(
                 done[key] = job.finished
             elif key not in done:
                 done[key] = _run_job(plan, job, device, progress)
-    results = [load_result(done[job.config.name, job.seed]) for job in jobs]
+    results = [load_complete_result(done[job.config.name, job.seed]) for job in jobs]
     print_table(rows_of(results), console)
     figure = plan.results_dir / f"{file_name_of(title)}_{timestamp(datetime.now())}_accuracy.png"
     accuracy_over_tasks_png(results, figure, title)
@@ -172,5 +180,5 @@ def _run_alone(plan: RunPlan, job: Job, device: torch.device, progress: RunProgr
     accuracy_matrix_png(np.asarray(stats["accs"]), path.with_suffix(".png"), f"{config.name}, seed {seed}")
     checkpoint.unlink(missing_ok=True)
     if stats["stopped"]:
-        Console(stderr=True).print(f"error: {config.name} seed {seed} stopped: {stats['stopped']}", soft_wrap=True)
+        Terminal(stderr=True).print(f"error: {config.name} seed {seed} stopped: {stats['stopped']}", soft_wrap=True)
     return path

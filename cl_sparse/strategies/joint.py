@@ -3,7 +3,7 @@
 from cl_sparse.strategies.strategy import Strategy
 
 JOINT = Strategy(
-    plugins=({"name": "cumulative"},),
+    plugins=({"name": "joint"},),
     trains_once=True,
     budget="train_ep epochs of all tasks' data together: sequential training's steps when train_ep = train_ep_inc",
 )

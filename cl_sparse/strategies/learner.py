@@ -1,5 +1,6 @@
 """The one learner: Avalanche's supervised template on the tensor data path. Every method is a list of plugins."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -8,10 +9,14 @@ from torch import Tensor
 import cl_sparse.compat
 
 # isort: split
+from avalanche.core import BasePlugin
+from avalanche.models.utils import is_multi_task_module
+from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.templates import SupervisedTemplate
 
 from cl_sparse.data import BatchLoader, ids, stream_of
 from cl_sparse.data.drawn import drawn_generator
+from cl_sparse.strategies.dense_methods import check_dense_methods
 
 LossOutputs = Literal["all", "seen", "current"]
 
@@ -23,22 +28,40 @@ class Learner(SupervisedTemplate):
     is restricted; in evaluation outputs that do not compete have the dtype's lowest value, so that every accuracy, ours
     or Avalanche's, is that of a prediction among those that do.
 
+    The model is called with the batch alone or, if it is one of ours that needs them or a ``MultiTaskModule`` of
+    Avalanche's, with the task labels as well. Data have to come from the streams of :mod:`benchmarks`.
+
     Args:
         loss_outputs: which outputs of a class-incremental net compete in the training loss: ``"all"``, those of the
             classes ``"seen"`` in training so far, or those of the ``"current"`` training data's classes and of any
             other class in the mini-batch (a replayed one). With the latter two the prediction is made among the classes
             seen so far, since the other outputs were never trained.
+        evaluator: Avalanche's, with its metrics; one among the plugins will do as well. None: there are no metrics.
+        plugins: ours or Avalanche's.
         keywords: as ``avalanche.training.templates.SupervisedTemplate``.
 
     Attributes:
         classes_seen: the labels in all data trained on so far.
+
+    Raises:
+        ValueError: there is more than one evaluator, or a method of Avalanche's that cannot work with how the model
+            computes.
     """
 
-    def __init__(self, *, loss_outputs: LossOutputs = "all", **keywords: Any) -> None:
+    def __init__(
+        self,
+        *,
+        loss_outputs: LossOutputs = "all",
+        evaluator: EvaluationPlugin | Callable[[], EvaluationPlugin] | None = None,
+        plugins: Sequence[BasePlugin] | None = None,
+        **keywords: Any,
+    ) -> None:
         """Set the learner up; nothing is trained yet."""
-        super().__init__(evaluator=None, **keywords)
-        # Avalanche makes an evaluator without metrics, which costs a small net's step a tenth more.
-        self.plugins.remove(self.evaluator)
+        others, evaluators = _apart(plugins or (), evaluator)
+        super().__init__(evaluator=evaluators[0] if evaluators else None, plugins=others, **keywords)
+        if not evaluators:  # Avalanche makes one without metrics, which costs a small net's step a tenth more
+            self.plugins.remove(self.evaluator)
+        check_dense_methods(self.model, self.optimizer, self.plugins)
         self.loss_outputs = loss_outputs
         self.classes_seen: set[int] = set()
         self._competing: dict[bool, Tensor | None] = {True: None, False: None}  # by whether it trains
@@ -61,7 +84,8 @@ class Learner(SupervisedTemplate):
     def forward(self) -> Tensor:
         """Return the logits of the current mini-batch, (batch, outputs); in evaluation restricted to what competes."""
         model = self.model
-        logits: Tensor = model(self.mb_x, self.mb_task_id) if model.needs_task_labels else model(self.mb_x)
+        told = getattr(model, "needs_task_labels", False) or is_multi_task_module(model)
+        logits: Tensor = model(self.mb_x, self.mb_task_id) if told else model(self.mb_x)
         return logits if self.is_training else self._restricted(logits, torch.finfo(logits.dtype).min)
 
     def criterion(self) -> Tensor:
@@ -83,3 +107,12 @@ class Learner(SupervisedTemplate):
         restricted = torch.full_like(logits, elsewhere)
         restricted[:, competing] = logits[:, competing]
         return restricted
+
+
+def _apart(plugins: Sequence[BasePlugin], evaluator: Any) -> tuple[list[BasePlugin], list[Any]]:
+    """Return the plugins that are no evaluators, and the one evaluator, if there is one."""
+    evaluators = [plugin for plugin in plugins if isinstance(plugin, EvaluationPlugin)]
+    evaluators += [] if evaluator is None else [evaluator]
+    if len(evaluators) > 1:
+        raise ValueError(f"Learner: {len(evaluators)} evaluators: give all metrics to one EvaluationPlugin")
+    return [plugin for plugin in plugins if not isinstance(plugin, EvaluationPlugin)], evaluators

@@ -13,6 +13,25 @@ def settle(optimizer: torch.optim.Optimizer | None) -> None:
         optimizer.release()
 
 
+def check_followed(optimizer: torch.optim.Optimizer | None) -> None:
+    """Refuse an optimizer whose numbers cannot follow.
+
+    Raises:
+        ValueError: it keeps something that is neither a number per synapse, which starts from 0, nor one for all.
+    """
+    if optimizer is None:
+        return
+    strange = isinstance(optimizer, torch.optim.LBFGS | torch.optim.Rprop)  # a curvature; step sizes that start above 0
+    for parameter, state in optimizer.state.items():
+        kept = [number for number in state.values() if isinstance(number, Tensor) and number.dim()]
+        strange = strange or any(number.shape != parameter.shape for number in kept)
+    if strange:
+        raise ValueError(
+            f"what {type(optimizer).__name__} keeps cannot follow synapses that move: train with SGD, Adam, AdamW or "
+            "LazySGD"
+        )
+
+
 def carry_optimizer(
     optimizer: torch.optim.Optimizer | None, parameter: nn.Parameter, shape: torch.Size, moved: Moved
 ) -> None:

@@ -54,7 +54,17 @@ class Frozen(Mechanism):
         self.share, self.rule, self.biases, self.leave = share, rule, biases, tuple(leave or ())
 
     def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
-        """Start with nothing frozen."""
+        """Start with nothing frozen.
+
+        Raises:
+            ValueError: a weight is of no layer whose synapses are known, and is not left free.
+        """
+        known = ledger.synapses
+        for name, parameter in ledger.parameters().items():
+            if parameter.dim() > 1 and name not in known and not self._left(name):
+                raise ValueError(
+                    f"{name} is of no layer that frozen knows the synapses of: leave: [{name}] lets it free"
+                )
         self.ledger, self.generator = ledger, generator
         self.updates = scale_updates(ledger, {}, owner=self.name)
 

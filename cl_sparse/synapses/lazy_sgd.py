@@ -34,7 +34,7 @@ class LazySGD(torch.optim.SGD):
         nesterov: Nesterov's momentum.
 
     Raises:
-        ValueError: as ``torch.optim.SGD``.
+        ValueError: as ``torch.optim.SGD``; or a group, or a state that is loaded, has dampening or maximize.
     """
 
     def __init__(
@@ -99,6 +99,12 @@ class LazySGD(torch.optim.SGD):
         for parameter in self._lazy_parameters():
             parameter.lazy_rows = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Bring the weights up to date before they are copied: what a copy's layers wait for would be lost."""
+        self.flush()
+        state: dict[str, Any] = super().__getstate__()
+        return state
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a copy; who scaled the original's updates has to scale the copy's anew."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -158,6 +164,8 @@ class LazySGD(torch.optim.SGD):
     def claim(self) -> None:
         """Ask for sparse gradients of the weights that can be updated lazily."""
         for group in self.param_groups:
+            if group["dampening"] or group["maximize"]:
+                raise ValueError("LazySGD knows neither dampening nor maximize: train with torch.optim.SGD")
             for parameter in group["params"]:
                 if isinstance(parameter, InputMajorWeight) and parameter.lazy_rows is None and fast(parameter):
                     parameter.lazy_rows = rows_of(parameter, None, _rule(group), self.scales.get(parameter))

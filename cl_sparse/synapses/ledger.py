@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from cl_sparse.layers import KWinnersBase
-from cl_sparse.layers.consumers import Consumers, consumers_of
+from cl_sparse.layers.consumers import Consumers, consumers_of, is_chain
 from cl_sparse.seeding import derive_seed
-from cl_sparse.synapses.followers import carry_optimizer, resume_optimizer, settle
+from cl_sparse.synapses.followers import carry_optimizer, check_followed, resume_optimizer, settle
 from cl_sparse.synapses.lazy_sgd import LazySGD
 from cl_sparse.synapses.mechanism import Mechanism, Needs
 from cl_sparse.synapses.resize import Changes, Resizing, weight_shape
@@ -75,6 +75,7 @@ class Ledger:
         self.optimizer = optimizer
         self.seed = seed
         self.mechanisms: dict[str, Mechanism] = {}
+        self._needs: dict[str, Needs] = {}  # theirs: in a copy under way, they themselves may be empty still
         self.listeners: list[Listener] = []
         self.resizings = 0  # so far: new units are drawn anew each time
         self._kept: dict[tuple[str, str], Kept] = {}
@@ -84,6 +85,8 @@ class Ledger:
     def let_go(self) -> None:
         """Neither watch nor scale steps any longer; another ledger may own the net's synapses."""
         self.steps.remove()
+        if isinstance(self.optimizer, LazySGD):
+            self.optimizer.scale_updates({})
         if _owner_of(self.model) is self:
             del _OWNERS[self.model]
 
@@ -99,6 +102,8 @@ class Ledger:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Become the ledger of a copied net, and of its optimizer."""
         self.__dict__.update(state)
+        if (self._needs or self._kept) and _owner_of(self.model) is None:
+            self._own()
         self.steps.refresh()
 
     # -------------------- numbers
@@ -137,9 +142,10 @@ class Ledger:
         kept.fresh = fresh
         return kept.numbers
 
-    def forget(self, owner: str) -> None:
-        """Drop all numbers of an owner."""
-        self._kept = {key: kept for key, kept in self._kept.items() if key[0] != owner}
+    def forget(self, owner: str, key: str | None = None) -> None:
+        """Drop the numbers ``key`` of an owner, or all."""
+        dropped = {known for known in self._kept if known[0] == owner and key in (None, known[1])}
+        self._kept = {known: kept for known, kept in self._kept.items() if known not in dropped}
 
     @property
     def nbytes(self) -> int:
@@ -161,6 +167,7 @@ class Ledger:
             ValueError: as :func:`cl_sparse.synapses.rewire.rewire`; nothing has changed then.
         """
         self._own()
+        check_followed(self.optimizer)
         shape = synapses.parameter.shape
         moved = rewire(synapses, drop, grow, values)
         self._follow({synapses.name: (shape, moved)})
@@ -186,7 +193,9 @@ class Ledger:
         consumers = self.consumers().get(layer)
         if consumers is None:
             raise ValueError(f"{layer}: not known who reads its units: its model's consumers() has to say")
+        keep = torch.as_tensor(keep).cpu()
         _check_kept(keep, add, weight_shape(self.model.get_submodule(layer))[0])
+        check_followed(self.optimizer)
         drawn = generator or torch.Generator().manual_seed(derive_seed(self.seed, "resize", layer, self.resizings))
         resizing = Resizing(self.model, layer, consumers, keep, add, drawn)
         self.resizings += 1
@@ -202,7 +211,7 @@ class Ledger:
         if own is not None:
             found: dict[str, Consumers] = own()
             return found
-        return consumers_of(self.model._modules.items()) if isinstance(self.model, nn.Sequential) else {}
+        return consumers_of(self.model._modules.items()) if is_chain(self.model) else {}
 
     def _follow(self, changes: Changes) -> None:
         parameters = self.parameters()
@@ -239,13 +248,14 @@ class Ledger:
         self._generators[name] = torch.Generator()
         mechanism.name = name
         mechanism.attach(self, self._generators[name])
+        self._needs[name] = mechanism.needs
         self.steps.refresh()
 
     def before_task(self, task: int) -> None:
         """Tell the mechanisms that training on task number ``task`` begins.
 
-        Parameters that the net has gained since, or that were put in place of others of the same name, get fresh
-        numbers; one that has gained units (rows) by other means than :meth:`resize` keeps those of its first rows.
+        Parameters that the net has gained since get fresh numbers. One that was put in place of another of the same
+        name takes over its numbers; units (rows) that it has besides get fresh ones.
 
         Raises:
             ValueError: a parameter has changed its shape otherwise.
@@ -280,7 +290,7 @@ class Ledger:
     @property
     def needs(self) -> Needs:
         """What the most demanding mechanism needs."""
-        return max((mechanism.needs for mechanism in self.mechanisms.values()), default=Needs.NOTHING)
+        return max(self._needs.values(), default=Needs.NOTHING)
 
     # -------------------- resume
 
@@ -299,6 +309,7 @@ class Ledger:
         parameters = self.parameters()
         for kept in self._kept.values():
             kept.numbers.update({name: torch.full_like(p, kept.fresh) for name, p in parameters.items()})
+        self.steps.refresh()
         resume_optimizer(self.optimizer)
 
     def state_dict(self) -> dict[str, Any]:
@@ -318,13 +329,16 @@ class Ledger:
         """
         if state["mechanisms"].keys() != self.mechanisms.keys():
             raise ValueError(f"the state is of {sorted(state['mechanisms'])}, not of {sorted(self.mechanisms)}")
-        self.resizings = state["resizings"]
-        for name, layer in self._k_winners():
-            layer.learning_iterations = state["samples seen"][name]
         shapes = {name: parameter.shape for name, parameter in self.parameters().items()}
         for owner, key, numbers in state["numbers"]:
             if {name: tensor.shape for name, tensor in numbers.items()} != shapes:
                 raise ValueError(f"{owner}: the numbers {key!r} are of a net of another shape")
+        if dict(self._k_winners()).keys() != state["samples seen"].keys():
+            raise ValueError(f"the state is of a net with the k-winners {sorted(state['samples seen'])}")
+        self.resizings = state["resizings"]
+        for name, layer in self._k_winners():
+            layer.learning_iterations = state["samples seen"][name]
+        for owner, key, numbers in state["numbers"]:
             known = self._kept.get((owner, key))
             mine = self.keep(owner, key, known.fresh if known is not None else 0.0)
             mine.update({name: torch.empty_like(mine[name]).copy_(tensor) for name, tensor in numbers.items()})

@@ -41,9 +41,14 @@ class Resizing:
         self.units = weight_shape(model.get_submodule(layer))[0]
         for name in consumers.per_unit:
             self._check_per_unit(name)
+        linear = (
+            len(weight_shape(model.get_submodule(layer))) == 2
+        )  # of a convolution, Flatten puts a channel's together
         for name in consumers.readers:
             if weight_shape(model.get_submodule(name))[1] % self.units:
                 raise ValueError(f"{name} reads {layer}, but the number of its inputs is no multiple of its units")
+            if weight_shape(model.get_submodule(name))[1] != self.units and linear:
+                raise ValueError(f"{name} reads several numbers of each unit of {layer}: how they lie is not known")
 
     def _check_per_unit(self, name: str) -> None:
         module = self.model.get_submodule(name)

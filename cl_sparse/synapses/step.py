@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -93,7 +93,7 @@ class StepHooks:
     @property
     def watched(self) -> bool:
         """Whether a mechanism wants to see what a step changed."""
-        return any(mechanism.needs >= Needs.TOUCHED for mechanism in self.ledger.mechanisms.values())
+        return self.ledger.needs >= Needs.TOUCHED
 
     def refresh(self) -> None:
         """Look anew at what there is to watch and to scale; to be called when either, or any shape, has changed."""
@@ -124,6 +124,8 @@ class StepHooks:
         touched = {} if self._step is None else self._step.touched
         for name in touched.keys() & changes.keys():
             touched[name] = touched[name].follow(changes[name][1])
+            if touched[name].at is None:  # new synapses may have values of their own
+                touched[name] = replace(touched[name], now=self._names[name].detach())
 
     def _all_scales(self) -> dict[str, Tensor]:
         product: dict[str, Tensor] = {}
@@ -155,6 +157,18 @@ class StepHooks:
             scaled = name in self._product and not self._scaled_inside(parameter)
             if parameter.grad is not None and (watched or scaled):
                 self._before[name] = _before(parameter, whole=scaled)
+        if watched:
+            self._keep_gradients()
+
+    def _keep_gradients(self) -> None:
+        """Copy gradients that the step may write into: torch's foreach loops add Nesterov's momentum to them."""
+        assert self.ledger.optimizer is not None
+        groups = [g for g in self.ledger.optimizer.param_groups if g.get("nesterov") and not g.get("fused")]
+        written = {id(parameter) for group in groups for parameter in group["params"]}
+        for name, held in self._before.items():
+            grad = self._names[name].grad
+            if id(self._names[name]) in written and grad is not None and held.at is None:
+                self._before[name] = replace(held, grad=grad.clone())
 
     @torch.no_grad()
     def _after_step(self, optimizer: Optimizer, *_: Any) -> None:
@@ -170,7 +184,7 @@ class StepHooks:
                 scale_change(parameter, held.values, self._product[name])
             if watched:
                 now = _now(parameter, held.at)
-                step.touched[name] = Touched(held.at, _gradient(parameter, held.at), now - held.touched(), now)
+                step.touched[name] = Touched(held.at, _gradient(parameter, held), now - held.touched(), now)
         if watched:
             for mechanism in self.ledger.mechanisms.values():
                 if mechanism.needs >= Needs.TOUCHED:
@@ -187,11 +201,15 @@ class StepHooks:
 
 @dataclass(frozen=True)
 class _Before:
-    """What a parameter was before a step: all of it, or (``values`` being ``parameter[at]``) what will be touched."""
+    """What a parameter was before a step: all of it, or (``values`` being ``parameter[at]``) what will be touched.
+
+    ``grad`` is its gradient, where the step does not leave it as it is.
+    """
 
     at: Index | None
     values: Tensor
     whole: bool
+    grad: Tensor | None = None
 
     def touched(self) -> Tensor:
         return self.values[self.at] if self.whole and self.at is not None else self.values
@@ -208,9 +226,11 @@ def _before(parameter: nn.Parameter, whole: bool) -> _Before:
     return _Before(at, parameter.detach()[at], False)
 
 
-def _gradient(parameter: nn.Parameter, at: Index | None) -> Tensor:
+def _gradient(parameter: nn.Parameter, held: _Before) -> Tensor:
+    if held.grad is not None:
+        return held.grad
     assert parameter.grad is not None
-    return parameter.grad if at is None else parameter.grad._values()
+    return parameter.grad if held.at is None else parameter.grad._values()
 
 
 def _now(parameter: nn.Parameter, at: Index | None) -> Tensor:

@@ -1,7 +1,7 @@
 """The synapses of a model, whatever kind of layer stores them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -103,13 +103,15 @@ def synapses_of(model: nn.Module) -> Iterator[Synapses]:
     """Yield the synapses of every linear and convolutional layer of ``model``, each weight once, in module order.
 
     Weights that an optimizer left behind are brought up to date, as by asking the layer for its weight.
+
+    Raises:
+        ValueError: a layer's weight is no parameter (pruning, weight norm).
     """
-    seen: set[int] = set()
-    for name, module in model.named_modules():
-        found = _synapses_of(name, module)
-        if found is not None and id(found.parameter) not in seen:
-            seen.add(id(found.parameter))
-            yield found
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    for layer, module in model.named_modules():
+        found = _synapses_of(layer, module)
+        if found is not None and found.parameter in names:  # whoever shares the weight may come first by its name
+            yield replace(found, name=names.pop(found.parameter))
 
 
 def live_synapses(model: nn.Module) -> int:
@@ -138,6 +140,11 @@ def _synapses_of(layer: str, module: nn.Module) -> Synapses | None:
         weight = module.current_weight()
         return Synapses(layer, _inside(layer, "weight"), module, weight, "winner", weight.shape)
     if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        if "weight" not in module._parameters:
+            raise ValueError(
+                f"{layer or 'the net'}: its weight is computed from other parameters (pruning, weight norm): make "
+                "it permanent (torch's prune.remove, remove_parametrizations) first"
+            )
         weight = module.get_parameter("weight")
         return Synapses(layer, _inside(layer, "weight"), module, weight, "dense", weight.shape)
     return None

@@ -24,6 +24,8 @@ class SynapticIntelligence(Mechanism):
     - mode "slow": every change of a synapse is multiplied by 1/(1 + c·Ω). Nothing pulls it back, so nets that compute
       only what wins need not touch the others.
 
+    A synapse that grows during a task counts from 0: w* = 0 whatever value it starts with.
+
     Args:
         c: strength, at least 0; 0 is plain training.
         xi: ξ, above 0, keeps Ω finite where a weight has not moved.

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from cl_sparse.synapses.ledger import Ledger
 
+_KEY = "update scale"
+
 
 class UpdateScale:
     """A factor per synapse on every change that an optimizer step makes; from :func:`scale_updates`.
@@ -17,7 +19,7 @@ class UpdateScale:
 
     def __init__(self, ledger: Ledger, owner: str) -> None:
         self._ledger, self._owner = ledger, owner
-        self.scale = ledger.keep(owner, "update scale", fresh=1.0)
+        self.scale = ledger.keep(owner, _KEY, fresh=1.0)
         if any(scale is self.scale for scale in ledger.steps.scales):
             raise ValueError(f"{owner} scales updates already: change its handle, or give another owner's name")
         ledger.steps.scales.append(self.scale)
@@ -28,19 +30,31 @@ class UpdateScale:
 
         Raises:
             KeyError: there is no parameter of that name.
-            ValueError: a factor is below 0, or LazySGD with weight decay is to scale by factors other than 0 and 1.
+            ValueError: a factor is below 0 or in another shape, or LazySGD with weight decay is to scale by factors
+                other than 0 and 1. All factors are as before then.
         """
-        for name, factor in scale.items():
-            new = torch.empty_like(self.scale[name]).copy_(torch.as_tensor(factor))
-            if not bool((new >= 0).all()):
-                raise ValueError(f"{name}: a factor on updates must be at least 0")
-            self.scale[name] = new
-        self._ledger.steps.refresh()
+        new = {name: self._factors(name, torch.as_tensor(factor)) for name, factor in scale.items()}
+        before = {name: self.scale[name] for name in new}
+        self.scale.update(new)
+        try:
+            self._ledger.steps.refresh()
+        except ValueError:
+            self.scale.update(before)
+            self._ledger.steps.refresh()
+            raise
+
+    def _factors(self, name: str, given: Tensor) -> Tensor:
+        factors = torch.empty_like(self.scale[name])
+        if given.dim() and given.shape != factors.shape:
+            raise ValueError(f"{name}: factors must be one number or {tuple(factors.shape)}, not {tuple(given.shape)}")
+        if not bool((given >= 0).all()):
+            raise ValueError(f"{name}: a factor on updates must be at least 0")
+        return factors.copy_(given)
 
     def remove(self) -> None:
         """Let all updates through again, and forget the factors."""
         self._ledger.steps.scales = [scale for scale in self._ledger.steps.scales if scale is not self.scale]
-        self._ledger.forget(self._owner)
+        self._ledger.forget(self._owner, _KEY)
         self._ledger.steps.refresh()
 
 
@@ -63,5 +77,9 @@ def scale_updates(ledger: Ledger, scale: Mapping[str, Tensor | float], owner: st
         A handle to change or remove the scale.
     """
     handle = UpdateScale(ledger, owner)
-    handle.set(scale)
+    try:
+        handle.set(scale)
+    except (KeyError, ValueError):
+        handle.remove()
+        raise
     return handle

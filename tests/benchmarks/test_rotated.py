@@ -42,6 +42,30 @@ def test_impossible_angles(max_angle: float) -> None:
         RotatedMNIST(3, dataset="digits", max_angle=max_angle)
 
 
+def test_a_list_of_angles() -> None:
+    benchmark = RotatedMNIST(dataset="digits", angles=[0, 90, -90], train_subset=50)
+    assert (benchmark.n_tasks, benchmark.describe()["angles"]) == (3, [0.0, 90.0, -90.0])
+    assert "max_angle" not in benchmark.describe()
+    stream = benchmark.tensors["train"]
+    upright, left, right = (stream.batch(stream.task_ids(task))[0] for task in range(3))
+    torch.testing.assert_close(left, torch.rot90(upright, 1, dims=(2, 3)), atol=1e-4, rtol=0)
+    torch.testing.assert_close(right, torch.rot90(upright, -1, dims=(2, 3)), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_angle": 9.0}, "angles: they do not go with max_angle"),
+        ({"n_tasks": 4}, "angles: 2 for 4 tasks: give one for each, or leave n_tasks out"),
+        ({"angles": [1, float("nan")]}, "angles: .* are not all numbers of degrees"),
+        ({"angles": []}, "num_batch: 0 tasks"),
+    ],
+)
+def test_angles_that_cannot_be(arguments, message) -> None:
+    with pytest.raises(UserError, match=message):
+        RotatedMNIST(**{"dataset": "digits", "angles": [0.0, 5.0], **arguments})
+
+
 def test_class_incremental_makes_no_sense() -> None:
     with pytest.raises(UserError, match="rotated_digits; choose domain or task"):
         RotatedMNIST(3, dataset="digits", scenario="class")

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -54,6 +55,21 @@ def test_a_random_order_deals_out_every_class(seed: int, n_tasks: int) -> None:
     assert {len(task) for task in classes} == {10 // n_tasks}
 
 
+def test_an_order_of_ones_own() -> None:
+    order = [3, 1, 4, 0, 5, 9, 2, 6, 8, 7]
+    benchmark = SplitDigits(class_order=order, scenario="class")
+    assert benchmark.task_classes == [[3, 1], [4, 0], [5, 9], [2, 6], [8, 7]]
+    assert benchmark.describe()["class_order"] == order
+    assert benchmark.train_stream[2].classes_in_this_experience == [5, 9]
+    assert SplitDigits(class_order=torch.tensor(order)).describe()["class_order"] == order
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [*range(9), 0], [*range(1, 11)], []])
+def test_an_order_that_is_none(order) -> None:
+    with pytest.raises(UserError, match="class_order: a list has to hold each class of digits, 0 to 9, once; it has"):
+        SplitDigits(class_order=order)
+
+
 def test_seeds_draw_different_orders() -> None:
     orders = [SplitDigits(class_order="random", seed=seed).task_classes for seed in range(4)]
     assert len({str(order) for order in orders}) == 4
@@ -104,3 +120,22 @@ def test_one_class_per_task_in_the_class_incremental_scenario() -> None:
     benchmark = SplitDataset(10, "class", dataset="digits")
     assert benchmark.task_classes == [[c] for c in range(10)]
     assert benchmark.n_outputs == 10
+
+
+def two_classes(folder, y_test):
+    x = np.zeros((8, 3), dtype=np.float32)
+    y = np.arange(8) % 4
+    np.savez(folder / "d.npz", x_train=x, y_train=y, x_test=x[: len(y_test)], y_test=y_test)
+    return {"dataset": "npz:d.npz", "data_root": folder}
+
+
+def test_a_task_without_samples_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"npz:d\.npz: task 2 of 2 \(classes 2, 3\) has no test samples"):
+        SplitDataset(2, **two_classes(tmp_path, [0, 1, 0]))
+
+
+def test_a_single_class_makes_no_task(tmp_path):
+    x, y = np.zeros((4, 3)), np.zeros(4, dtype=int)
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    with pytest.raises(UserError, match=r"dataset: npz:d\.npz has a single class, and a task of scenario task needs"):
+        SplitDataset(1, dataset="npz:d.npz", data_root=tmp_path)

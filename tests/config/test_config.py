@@ -59,7 +59,7 @@ def test_every_parameter_of_the_source_is_there_with_a_description() -> None:
 def test_the_reference_shows_types_ranges_and_defaults() -> None:
     by_name = {parameter.name: parameter for parameter in parameters()}
     assert (by_name["percent_on_fc"].type, by_name["percent_on_fc"].default) == ("float > 0, ≤ 1", "1.0")
-    assert (by_name["num_batch"].type, by_name["num_batch"].default) == ("int | null ≥ 1, ≤ 100000", "null")
+    assert (by_name["num_batch"].type, by_name["num_batch"].default) == ("int | null ≥ 1, ≤ 1000", "null")
     assert (by_name["heads"].type, by_name["nesterov"].default) == ("multi | single | null", "true")
     assert "name" not in by_name
     of_plugin = by_name["plugins.replay.batch_size_mem"]
@@ -245,3 +245,9 @@ def test_any_input_is_either_accepted_or_refused_in_one_line(values: dict[str, o
         assert ExperimentConfig.model_validate(config.model_dump()) == config
     assert message == "" or message.startswith("X.")
     assert len(message.splitlines()) <= 1
+
+
+def test_a_config_knows_where_its_parameters_were_set() -> None:
+    config = build_config("mine", {"lr": 1}, {"": "a.yaml: mine", "lr": "--set lr"})
+    assert (config.place("lr"), config.place("mb_size")) == ("--set lr", "a.yaml: mine.mb_size")
+    assert build_config("mine", {}).place("lr") == "mine.lr"

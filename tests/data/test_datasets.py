@@ -65,3 +65,20 @@ def test_the_fingerprint_sees_values_shape_and_type() -> None:
     x = torch.arange(6, dtype=torch.uint8)
     prints = [fingerprint([t]) for t in (x, x.flip(0), x.reshape(2, 3), x.long(), x.reshape(2, 3).t())]
     assert len(set(prints)) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "root", "line"),
+    [
+        ("npz:a\0b", None, "dataset: 'a.x00b' cannot be a path .embedded null byte"),
+        ("image_folder:a\0b", None, "dataset: 'a.x00b' cannot be a path .embedded null byte"),
+        ("image_folder:" + "x" * 5000, None, "dataset: 'xxx.* cannot be a path .File name too long"),
+        ("npz:~nouser_x/a", None, "dataset: '~nouser_x/a': there is no such user"),
+        ("mnist", Path("x" * 5000), "data root .--data-root or CL_SPARSE_DATA.: 'xxx.* cannot be a path"),
+        ("mnist", Path("~nouser_x"), "data root .--data-root or CL_SPARSE_DATA.: '~nouser_x': there is no such user"),
+    ],
+)
+def test_what_cannot_be_a_path_is_refused(name: str, root: Path | None, line: str) -> None:
+    with pytest.raises(UserError, match=line) as caught:
+        load_data(name, root)
+    assert len(str(caught.value)) < 200

@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -109,3 +110,11 @@ def test_the_fingerprint_is_that_of_the_content(tmp_path: Path) -> None:
     again = load_data("image_folder:zoo", tmp_path)
     assert first.fingerprint == again.fingerprint
     assert torch.equal(first.x_train, again.x_train)
+
+
+def test_a_pipe_among_the_images_is_named(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / split / "cat").mkdir(parents=True)
+        os.mkfifo(tmp_path / split / "cat" / "1.png")
+    with pytest.raises(UserError, match=r"train/cat/1\.png: cannot be read as an image \(not a regular file\)"):
+        load_data(f"image_folder:{tmp_path}")

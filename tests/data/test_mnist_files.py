@@ -198,3 +198,12 @@ def test_an_unreadable_root(tmp_path: Path) -> None:
             load_data("mnist", locked)
     finally:
         locked.chmod(0o700)
+
+
+def test_test_images_of_another_size(tmp_path: Path) -> None:
+    contents = small_mnist()
+    n_test = len(contents["t10k-labels-idx1-ubyte"]) - 8
+    contents["t10k-images-idx3-ubyte"] = idx(torch.zeros(n_test, 27, 27))
+    write(tmp_path / "MNIST" / "raw", contents)
+    with pytest.raises(UserError, match=r"t10k-images-idx3-ubyte: images of 27x27 pixels, where those of train-images"):
+        load_data("mnist", tmp_path)

@@ -1,3 +1,5 @@
+import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +78,10 @@ def test_grey_images_without_channel_and_class_names(tmp_path: Path) -> None:
         ({"x_train": np.zeros((12, 7), dtype=np.int64)}, "x_train has type int64"),
         ({"x_train": np.zeros((12, 0)), "x_test": np.zeros((8, 0))}, "x_train has shape"),
         ({"x_train": np.zeros(12)}, "x_train has shape"),
+        ({"x_train": np.full((12, 7), 1e300)}, "x_train holds values that are .* too large for 32 bits"),
+        ({"class_names": np.array("abcd")}, "class_names holds an array of shape .. for 4 classes"),
+        ({"class_names": np.array([["a", "b"]] * 4)}, "class_names holds an array of shape .4, 2. for 4 classes"),
+        ({"y_train": (np.arange(12) % 4).astype("m8[s]")}, "y_train has shape .* type timedelta64"),
         ({"y_train": np.arange(11) % 4}, "y_train has shape .11,. .* 12 whole numbers"),
         ({"y_train": np.arange(12) % 4 + 0.5}, "y_train has shape .* type float64"),
         ({"y_test": np.full(8, 9)}, "y_test holds 9, a class that y_train lacks"),
@@ -110,3 +116,51 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
         load_data("npz:none.npz", tmp_path)
     with pytest.raises(UserError, match="cannot be read"):
         load_data("npz:.", tmp_path)
+
+
+def member(header: bytes, body: bytes = bytes(8)) -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + body
+
+
+FLOATS = b"{'descr': '<f8', 'fortran_order': False, 'shape': "
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"no array", "cannot be read as an .npz file"),
+        (b"", "cannot be read as an .npz file"),
+        (member(FLOATS + b"(999999999999999, 999)}"), "x_train is damaged: holds 8 bytes where its header promises"),
+        (member(FLOATS + b"(-1,)}"), "x_train is damaged: holds 8 bytes where its header promises -8"),
+        (member(FLOATS + b"((((((((" * 40), "cannot be read as an .npz file"),
+        (member(b"\xff\x00{[" * 9), "cannot be read as an .npz file"),
+        (member(b"9" * 60_000), "cannot be read as an .npz file"),
+        (member(FLOATS.replace(b"<f8", b"|O") + b"(1,)}"), "cannot be read as an .npz file"),
+    ],
+)
+def test_a_member_that_is_no_array_or_lies_about_its_size(tmp_path: Path, content: bytes, message: str) -> None:
+    with zipfile.ZipFile(tmp_path / "m.npz", "w") as archive:
+        for key in ("x_train", "y_train", "x_test", "y_test"):
+            archive.writestr(f"{key}.npy", content)
+    with pytest.raises(UserError, match=rf"m\.npz: {message}") as caught:
+        load_data("npz:m.npz", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
+def test_corrupt_compression(tmp_path: Path, method: int) -> None:
+    source = save(tmp_path / "whole.npz")
+    with zipfile.ZipFile(source) as whole, zipfile.ZipFile(tmp_path / "c.npz", "w", method) as archive:
+        for name in whole.namelist():
+            archive.writestr(name, whole.read(name))
+    data = bytearray((tmp_path / "c.npz").read_bytes())
+    data[60:90] = b"\xff" * 30
+    (tmp_path / "c.npz").write_bytes(data)
+    with pytest.raises(UserError, match=r"c\.npz: cannot be read as an \.npz file"):
+        load_data("npz:c.npz", tmp_path)
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p.npz")
+    with pytest.raises(UserError, match=r"p\.npz: cannot be read .* \(not a regular file\)"):
+        load_data("npz:p.npz", tmp_path)

@@ -17,8 +17,13 @@ def test_accuracies_are_the_plain_mean_per_task_however_samples_are_batched(n_ta
     logits = torch.randn(n, 3, generator=g)
     recorder = AccuracyRecorder(n_tasks)
     recorder.before_eval(None)
-    for part in torch.arange(n).split(batch):
-        recorder.after_eval_iteration(SimpleNamespace(mb_output=logits[part], mb_y=y[part], mb_task_id=tasks[part]))
+    for task in range(n_tasks):
+        for part in torch.nonzero(tasks == task).flatten().split(batch):
+            recorder.after_eval_iteration(
+                SimpleNamespace(
+                    mb_output=logits[part], mb_y=y[part], experience=SimpleNamespace(current_experience=task)
+                )
+            )
     for task, accuracy in enumerate(recorder.accuracies()):
         answers = [int(logits[i].argmax()) == int(y[i]) for i in range(n) if tasks[i] == task]
         assert np.isnan(accuracy) if not answers else abs(accuracy - sum(answers) / len(answers)) < 1e-12

@@ -117,6 +117,9 @@ def test_a_broken_document_is_left_alone(project, capsys, text, message):
         ("docs/published_numbers.yaml", "source: x\nexperiments: {a: {acc: 2, runs: 1}}", r"experiments.a.acc"),
         ("docs/published_numbers.yaml", "a: [", "not YAML"),
         ("docs/published_numbers.yaml", "!!python/object:os.system x", "not YAML"),
+        ("docs/published_numbers.yaml", "source: !!int x", "not YAML"),
+        ("docs/published_numbers.yaml", f"source: {'9' * 5000}", "not YAML"),
+        ("docs/published_numbers.yaml", "[" * 5000, "not YAML"),
         ("results/published/x_20261121T000000-000_seed9.json", "{", "not a result"),
     ],
 )

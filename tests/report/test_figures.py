@@ -68,3 +68,9 @@ def test_where_the_figure_cannot_be_written_is_said(tmp_path):
 def test_importing_the_report_imports_neither_matplotlib_nor_torch():
     code = "import sys, cl_sparse.report; sys.exit(bool({'matplotlib', 'torch', 'rich.table'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_names_are_not_taken_for_formulas(tmp_path, result):
+    runs = [result(config={"dataset": name}) for name in (r"npz:$\z$", "npz:$x^2$")]
+    accuracy_over_tasks_png(runs, tmp_path / "a.png", r"$\z$")
+    accuracy_matrix_png([[1.0]], tmp_path / "b.png", r"$\z$")

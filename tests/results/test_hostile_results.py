@@ -2,6 +2,7 @@ import contextlib
 import os
 import pickle
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -136,3 +137,83 @@ def test_other_content_is_a_user_error(tmp_path, name, data):
 def test_an_absent_file_is_a_user_error(tmp_path):
     with pytest.raises(UserError, match=r"none\.pkl: cannot be read"):
         load_result(tmp_path / "none.pkl")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "numbers", "message"),
+    [
+        ("int64", "[1.5]", "/stats/x: 1.5 is no int64"),
+        ("int64", "[true]", "/stats/x: True is no int64"),
+        ("int64", "[null]", "/stats/x: nan is no int64"),
+        ("int64", f"[{10**30}]", "/stats/x: 10.* is no int64"),
+        ("uint8", "[300]", "/stats/x: 300 is no uint8"),
+        ("uint8", "[-1]", "/stats/x: -1 is no uint8"),
+        ("bool", "[1]", "/stats/x: 1 is no bool"),
+        ("float64", "[true]", "/stats/x: True is no float64"),
+        ("float64", '["one"]', "/stats/x: 'one' is not a number"),
+        ("float64", "[{}]", "/stats/x: {} is not a number"),
+        ("float64", f"[{10**400}]", "/stats/x: 10.* is no float64"),
+        ("float64", "[1e999]", "1e999 is more than a number can hold"),
+        ("float32", "[1e300]", "/stats/x: holds a number that is too large for float32"),
+        ("float32", "[1.0, 2.0]", "/stats/x: 2 numbers, where its shape .1. needs others"),
+    ],
+)
+def test_json_numbers_that_their_type_cannot_hold_are_refused(tmp_path, dtype, numbers, message):
+    types = f'{{"/stats/x": {{"dtype": "{dtype}", "shape": [1]}}}}'
+    text = f'{{"config": {{}}, "stats": {{"x": {numbers}}}, "types": {types}}}'
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(UserError, match=rf"a\.json: .*{message}"):
+        load_result(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("kind", ["[]", '"f8"', '{"dtype": []}', '{"dtype": "int8", "shape": [-1]}'])
+def test_json_types_that_are_none_are_refused(tmp_path, kind):
+    (tmp_path / "a.json").write_text(f'{{"config": {{}}, "stats": {{"x": [1]}}, "types": {{"/stats/x": {kind}}}}}')
+    with pytest.raises(UserError, match=r"a\.json: .*/stats/x: "):
+        load_result(tmp_path / "a.json")
+
+
+def test_a_number_beyond_all_numbers_is_refused(tmp_path):
+    (tmp_path / "a.json").write_text('{"config": {"lr": 1e999}, "stats": {}}')
+    with pytest.raises(UserError, match=r"a\.json: .*1e999"):
+        load_result(tmp_path / "a.json")
+
+
+def shared(levels, of):
+    value = of([])
+    for _ in range(levels):
+        value = of([value] * 10)
+    return value
+
+
+def pickled_key(key):
+    """A pickle of a dict with a key that Python could not even hash in time."""
+    return b"(}" + pickle.dumps(key, protocol=2)[2:-1] + b"K\x01sd."
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pickle.dumps([{"a": shared(9, list)}, {}]),
+        pickle.dumps([{"a": shared(9, tuple)}, {}]),
+        pickle.dumps([{"a": [np.zeros(10**5)] * 2000}, {}]),
+        pickle.dumps([{"a": ["x" * 10**5] * 2000}, {}]),
+        pickled_key(shared(60, tuple)),
+        b"\x80\x04(" + pickle.dumps(shared(60, tuple), protocol=2)[2:-1] + b"\x91.",
+    ],
+    ids=["lists", "tuples", "arrays", "texts", "key", "set"],
+)
+def test_a_pickle_that_stands_for_far_more_than_it_holds_is_refused_at_once(tmp_path, data):
+    # In a process of its own, which can be ended: hashing a nest of tuples cannot be interrupted.
+    (tmp_path / "a.pkl").write_bytes(data)
+    command = "import sys; from cl_sparse.results import load_result; load_result(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", command, tmp_path / "a.pkl"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "UserError" in done.stderr
+
+
+def test_what_is_shared_within_reason_is_read(tmp_path):
+    row = [0.5] * 100
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps([{"rows": [row] * 100, "pair": (1, 2)}, {}]))
+    assert load_result(tmp_path / "a.pkl")[0] == {"rows": [row] * 100, "pair": [1, 2]}

@@ -8,6 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from cl_sparse.config.experiments import load_experiments
+from cl_sparse.errors import UserError
+from cl_sparse.run.build import build_benchmark, build_model
+from cl_sparse.run.dry_run import estimate
 from tests.commands import refusal, run
 
 SPLIT = {"benchmark": "SplitDataset", "num_batch": 2, "hidden_units": 8}
@@ -83,6 +87,34 @@ def test_too_many_tasks_for_the_users_own_data(flat: Path) -> None:
     assert "num_batch" in refusal(flat, *settings(dataset="npz:flat.npz", num_batch=3))
 
 
+def test_a_task_without_test_samples(flat: Path) -> None:
+    y = np.arange(40) % 4
+    x = np.zeros((40, 6), dtype=np.float32)
+    np.savez(flat / "data" / "flat.npz", x_train=x, y_train=y, x_test=x[:9], y_test=y[:9] % 2)
+    line = refusal(flat, *settings(dataset="npz:flat.npz"))
+    assert line.startswith("npz:flat.npz: task 2 of 2 (classes 2, 3) has no test samples: add some, or leave")
+
+
+def test_a_parameter_that_does_not_fit_the_data_is_named_with_its_place() -> None:
+    catalogue = load_experiments()
+    for setting in ({"train_subset": 5}, {"test_subset": 10**6}, {"validation": 0.5, "train_subset": 10}):
+        key = next(iter(setting))
+        with pytest.raises(UserError, match=rf"^--set {key}: "):
+            build_benchmark(catalogue.config("quickstart_dense", setting), 0, None)
+
+
+def test_a_net_that_no_machine_holds_is_refused_before_it_is_made() -> None:
+    config = load_experiments().config("quickstart_dense", {"hidden_units": 10**6, "hidden_layers": 2})
+    with pytest.raises(UserError, match=r"^--set hidden_units: the hidden layers' weights need 4000256000000 bytes"):
+        build_model(config, build_benchmark(config, 0, None), 0)
+
+
+def test_a_dry_run_that_cannot_be_timed() -> None:
+    config = load_experiments().config("quickstart_dense", {"lr": 1e30})
+    with pytest.raises(UserError, match="quickstart_dense: cannot be timed: the loss is"):
+        estimate(config, 0, None, torch.device("cpu"))
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_cuda_without_cuda(tmp_path: Path) -> None:
     assert "--device cuda" in refusal(tmp_path, "--device", "cuda")
@@ -113,6 +145,16 @@ def test_a_result_that_would_run_code(tmp_path: Path) -> None:
     (results / name).write_bytes(pickle.dumps([Evil(), {}]))
     assert name in refusal(tmp_path, "--name", "quickstart_dense", "--resume")
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_finished_result_that_lacks_a_key_is_named_before_anything_runs(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    name = "quickstart_dense_20260101T000000-000_seed0.pkl"
+    config = load_experiments().config("quickstart_dense").model_dump()
+    (results / name).write_bytes(pickle.dumps([config, {"seed": 0, "stopped": None}]))
+    line = refusal(tmp_path, "--name", "quickstart_dense", "--resume")
+    assert line == f"results/{name}: stats.accs: is missing"
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_what_is_finished(tmp_path: Path) -> None:

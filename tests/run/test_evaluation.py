@@ -10,12 +10,12 @@ from cl_sparse.run.evaluate import accuracy_row
 
 
 def mixed_batches(run, size, seed=0):
-    """Yield mini-batches of ``size`` test samples of all tasks, shuffled together."""
+    """Yield mini-batches of ``size`` test samples of all tasks, shuffled together, and the samples' tasks."""
     stream = stream_of(run.benchmark.test_stream[0].dataset)
     every = torch.cat([ids(e.dataset) for e in run.benchmark.test_stream])
     order = every[torch.randperm(len(every), generator=torch.Generator().manual_seed(seed))]
     for part in order.split(size):
-        yield list(stream.batch(part))
+        yield list(stream.batch(part)), stream.locate(part)[2]
 
 
 def predict(run, batch):
@@ -28,10 +28,10 @@ def accuracies(run, batches):
     run.learner.model.eval()
     n_tasks = run.benchmark.n_tasks
     right, seen = torch.zeros(n_tasks), torch.zeros(n_tasks)
-    for batch in batches:
+    for batch, tasks in batches:
         good = predict(run, batch) == batch[1]
-        right += torch.bincount(batch[2][good], minlength=n_tasks)
-        seen += torch.bincount(batch[2], minlength=n_tasks)
+        right += torch.bincount(tasks[good], minlength=n_tasks)
+        seen += torch.bincount(tasks, minlength=n_tasks)
     return (right / seen).double().numpy()
 
 
@@ -47,9 +47,9 @@ def test_predictions_without_task_information_ignore_scrambled_labels(make_run, 
     stats = run.run(tmp_path / "c.pt")
     run.learner.model.eval()
     same = []
-    for x, y, task in mixed_batches(run, 50):
+    for (x, y, told), task in mixed_batches(run, 50):
         scrambled = [x, y, (task + 1) % run.benchmark.n_tasks]
-        same.append(torch.equal(predict(run, [x, y, task]), predict(run, scrambled)))
+        same.append(torch.equal(predict(run, [x, y, told]), predict(run, scrambled)))
     assert all(same) == (stats["task_info_test"] == "none")
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from cl_sparse.errors import UserError
 from cl_sparse.metrics import average_accuracy
 from cl_sparse.run.progress import planned_steps
 
@@ -40,6 +41,14 @@ def test_independent_nets_forget_nothing_and_know_nothing_of_other_tasks(make_ru
         np.testing.assert_array_equal(accs[task:, task], accs[task, task])
         np.testing.assert_array_equal(accs[:task, task], stats["accs_init"][task])
     assert (stats["task_info_train"], stats["task_info_test"]) == ("label", "label")
+
+
+@pytest.mark.parametrize("scenario", ["domain", "class"])
+def test_independent_nets_need_the_task_label(make_run, scenario):
+    with pytest.raises(
+        UserError, match=f"strategy: independent needs scenario task, not {scenario}: the net is chosen"
+    ):
+        make_run(strategy="independent", scenario=scenario)
 
 
 def test_baselines_rank_as_they_must(make_run, tmp_path):

@@ -192,3 +192,26 @@ def test_sparse_gradients_of_other_layers_are_refused_as_by_torch():
     layer(torch.tensor([1])).sum().backward()
     with pytest.raises(RuntimeError, match="sparse"):
         optimizer.step()
+
+
+def test_a_copy_that_begins_with_the_optimizer_has_current_weights():
+    _, compact = nets()
+    optimizer = LazySGD(compact.parameters(), lr=0.05, momentum=0.9)
+    train(compact, optimizer, range(8))
+    its_optimizer, its_net = copy.deepcopy((optimizer, compact))
+    assert_same(its_net, compact)
+    train(compact, optimizer, range(8, 12))
+    train(its_net, its_optimizer, range(8, 12))
+    assert_same(its_net, compact)
+
+
+@pytest.mark.parametrize("unknown", [{"dampening": 0.5}, {"maximize": True}])
+def test_what_its_steps_do_not_do_is_refused(unknown: dict):
+    dense, compact = nets()
+    with pytest.raises(ValueError, match="neither dampening nor maximize"):
+        LazySGD([{"params": compact.parameters(), **unknown}], lr=0.05)
+    theirs = torch.optim.SGD(dense.parameters(), lr=0.05, momentum=0.9, **unknown)
+    optimizer = LazySGD(compact.parameters(), lr=0.05, momentum=0.9)
+    optimizer.load_state_dict(theirs.state_dict())
+    with pytest.raises(ValueError, match="neither dampening nor maximize"):
+        train(compact, optimizer, range(1))

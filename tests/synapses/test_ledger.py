@@ -1,5 +1,6 @@
 """Whatever happens to synapses, every number stays with its synapse: random histories against a plain dictionary."""
 
+import copy
 import itertools
 from typing import Any
 
@@ -10,7 +11,16 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from cl_sparse.layers import SparseWeightsBase
-from cl_sparse.synapses import Ledger, Mechanism, Needs, Synapses, SynapticIntelligence, density, live_synapses
+from cl_sparse.synapses import (
+    Ledger,
+    Mechanism,
+    Needs,
+    Synapses,
+    SynapticIntelligence,
+    density,
+    live_synapses,
+    scale_updates,
+)
 from cl_sparse.wiring.moved import Resized, Swapped
 from tests.synapses.nets import NETS, OPTIMIZERS, batch, train_step
 
@@ -411,9 +421,23 @@ class Opaque(nn.Module):
         return x
 
 
+class Residual(nn.Sequential):
+    """A chain with a way past it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + super().forward(x)
+        return out
+
+
 def refused() -> dict[str, nn.Sequential]:
-    twice, winners = nn.Linear(6, 6), nn.ReLU()
+    twice, winners, tied = nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6)
+    tied.weight = twice.weight
     return {
+        "a way past": nn.Sequential(nn.Linear(4, 6), Residual(nn.Linear(6, 6), nn.ReLU()), nn.Linear(6, 2)),
+        "a shared weight": nn.Sequential(nn.Linear(4, 6), nn.ReLU(), twice, nn.ReLU(), tied),
+        "maps read by rows": nn.Sequential(nn.Conv2d(1, 6, 1), nn.ReLU(), nn.Linear(6, 2)),
+        "flattened in part": nn.Sequential(nn.Conv2d(1, 6, 1), nn.Flatten(1, 2), nn.Linear(6, 2)),
+        "flattened tokens": nn.Sequential(nn.Linear(4, 6), nn.Flatten(), nn.Linear(18, 2)),
         "unknown": nn.Sequential(nn.Linear(4, 6), Opaque(), nn.Linear(6, 2)),
         "layer norm": nn.Sequential(nn.Linear(4, 6), nn.LayerNorm(6), nn.Linear(6, 2)),
         "PReLU": nn.Sequential(nn.Linear(4, 6), nn.PReLU(6), nn.Linear(6, 2)),
@@ -433,7 +457,7 @@ def refused() -> dict[str, nn.Sequential]:
 def test_layers_whose_readers_are_not_known_for_sure_are_not_resized(case: str) -> None:
     net = refused()[case]
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    with pytest.raises(ValueError, match=r"not known|not one for each unit|no multiple"):
+    with pytest.raises(ValueError, match=r"not known|not one for each unit|no multiple|several numbers"):
         Ledger(net).resize("0", torch.arange(5))
     assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in before.items())
 
@@ -479,3 +503,81 @@ def test_a_mechanism_that_slows_down_is_refused_at_once_where_it_would_not_be_ex
     net = NETS["winner"]()
     with pytest.raises(ValueError, match="only without weight decay"):
         Ledger(net, OPTIMIZERS["lazy"](net)).attach(SynapticIntelligence(mode="slow"))
+
+
+class Tied(nn.Module):
+    """A layer that shares its weight with an embedding that comes first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.out = nn.Embedding(7, 4), nn.Linear(4, 7)
+        self.out.weight = self.embedding.weight
+
+
+def test_a_shared_weight_has_its_parameters_name() -> None:
+    ledger = Ledger(Tied())
+    assert ledger.current().keys() == ledger.parameters().keys() == {"embedding.weight", "out.bias"}
+    assert ledger.synapses["embedding.weight"].layer == "out"
+
+
+def test_a_weight_that_is_computed_from_others_is_refused() -> None:
+    net = NETS["dense"]()
+    nn.utils.parametrizations.weight_norm(net[0])
+    with pytest.raises(ValueError, match="0: its weight is computed"):
+        _ = Ledger(net).synapses
+
+
+def test_a_copy_of_a_ledger_owns_the_copied_net() -> None:
+    net = NETS["dense"]()
+    ledger = Ledger(net)
+    ledger.keep("a", "x")
+    its_net, its_ledger = copy.deepcopy((net, ledger))
+    with pytest.raises(ValueError, match="have a ledger already"):
+        Ledger(its_net).keep("a", "x")
+    its_ledger.keep("a", "y")
+
+
+def test_a_net_that_was_rebuilt_trains_before_anything_is_loaded() -> None:
+    for kind, optimizer in (("dense", "sgd"), ("winner", "lazy")):
+        net = NETS[kind]()
+        ledger = Ledger(net, OPTIMIZERS[optimizer](net))
+        structure = ledger.structure()
+        ledger.resize("0", torch.arange(20), add=3)
+        scale_updates(ledger, {"0.weight": 0.0})
+        ledger.rebuild(structure)
+        ledger.optimizer.state.clear()
+        train_step(net, ledger.optimizer, 0)
+
+
+def test_a_state_that_does_not_fit_changes_nothing() -> None:
+    state = Ledger(NETS["masked"]()).state_dict()
+    ledger = Ledger(NETS["dense"]())
+    with pytest.raises(ValueError, match="k-winners"):
+        ledger.load_state_dict(state | {"resizings": 9})
+    assert ledger.resizings == 0
+
+
+@pytest.mark.parametrize("make", [torch.optim.Adafactor, torch.optim.Rprop, torch.optim.LBFGS])
+def test_an_optimizer_whose_numbers_cannot_follow_is_refused_before_anything_changes(make: Any) -> None:
+    net = NETS["dense"]()
+    optimizer = make(net.parameters())
+    ledger = Ledger(net, optimizer)
+    x, y = batch(0)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(net(x), y)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    with pytest.raises(ValueError, match="cannot follow"):
+        ledger.resize("0", torch.arange(19, -1, -1))
+    assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in before.items())
+
+
+def test_units_may_be_given_as_a_list() -> None:
+    net = NETS["dense"]()
+    Ledger(net).resize("0", [3, 1])  # type: ignore[arg-type]
+    assert net[0].out_features == 2

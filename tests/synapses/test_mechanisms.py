@@ -297,3 +297,16 @@ def test_mechanisms_may_leave_the_data_alone() -> None:
     ledger.attach(SynapticIntelligence())
     ledger.before_task(0)
     ledger.after_task(0, forbidden())
+
+
+def test_weights_whose_synapses_are_not_known_are_not_frozen_unasked() -> None:
+    net = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="in_proj_weight is of no layer"):
+        Ledger(net, optimizer).attach(Frozen())
+    net = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    ledger = Ledger(net, torch.optim.SGD(net.parameters(), lr=0.1))
+    frozen = Frozen(leave=["self_attn.in_proj*"])
+    ledger.attach(frozen)
+    ledger.after_task(0)
+    assert (frozen.updates.scale["self_attn.in_proj_weight"] == 1).all()

@@ -204,3 +204,55 @@ def test_a_copy_goes_on_like_the_original() -> None:
 def test_touched_of_all_entries_is_there_once() -> None:
     touched = Touched(None, torch.ones(2), torch.ones(2), torch.ones(2))
     assert touched.once() is touched
+
+
+@pytest.mark.parametrize("foreach", [True, False])
+def test_gradients_that_a_step_writes_into_are_seen_as_they_were(foreach: bool) -> None:
+    net = NETS["dense"]()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, nesterov=True, foreach=foreach)
+    _, seen = watched(net, optimizer)
+    for step in range(2):
+        x, y = batch(step)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x), y).backward()
+        expected = {name: parameter.grad.clone() for name, parameter in net.named_parameters()}
+        optimizer.step()
+        assert all(torch.equal(seen.step.touched[name].grad, grad) for name, grad in expected.items())
+
+
+@pytest.mark.parametrize("mode", ["penalty", "slow"])
+def test_a_copy_that_begins_with_the_mechanism_watches_as_well(mode: Any) -> None:
+    net = NETS["dense"]()
+    ledger = Ledger(net, OPTIMIZERS["sgd"](net))
+    si = SynapticIntelligence(mode=mode)
+    ledger.attach(si)
+    ledger.before_task(0)
+    its_si, its_net, its_optimizer = copy.deepcopy((si, net, ledger.optimizer))
+    train_step(net, ledger.optimizer, 0, ledger)
+    train_step(its_net, its_optimizer, 0, its_si.ledger)
+    assert all(torch.equal(its_si.path[name], path) for name, path in si.path.items())
+    assert si.path["0.weight"].any()
+
+
+@pytest.mark.parametrize("kind", ["live", "masked"])
+def test_a_step_tells_the_values_that_new_synapses_were_given(kind: str) -> None:
+    class Grow(Mechanism):
+        needs = Needs.TOUCHED
+
+        def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
+            self.ledger = ledger
+
+        def after_step(self, step: Step) -> None:
+            found = next(iter(self.ledger.synapses.values()))
+            units, inputs = found.places()
+            self.ledger.rewire(found, torch.tensor([0]), (units[:1], inputs[:1]), torch.tensor([0.5]))
+
+    net = NETS[kind]()
+    optimizer = OPTIMIZERS["sgd"](net)
+    ledger = Ledger(net, optimizer)
+    ledger.attach(Grow())
+    seen = Seen()
+    ledger.attach(seen)
+    train_step(net, optimizer, 0)
+    found = next(iter(ledger.synapses.values()))
+    assert found.of_live(seen.step.touched[found.name].now)[0] == 0.5

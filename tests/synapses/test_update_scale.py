@@ -147,3 +147,44 @@ def test_refusals(scale: dict[str, float], message: str) -> None:
     net = NETS["dense"]()
     with pytest.raises((ValueError, KeyError), match=message):
         scale_updates(Ledger(net, OPTIMIZERS["sgd"](net)), scale)
+
+
+def test_factors_of_another_shape_are_not_spread_out() -> None:
+    net = NETS["dense"]()
+    with pytest.raises(ValueError, match=r"one number or \(20, 12\), not \(12,\)"):
+        scale_updates(Ledger(net, OPTIMIZERS["sgd"](net)), {"0.weight": torch.ones(12)})
+
+
+def test_what_is_refused_leaves_the_factors_as_they_were() -> None:
+    net = NETS["winner"]()
+    ledger = Ledger(net, OPTIMIZERS["lazy"](net))
+    with pytest.raises(KeyError, match="nonsense"):
+        scale_updates(ledger, {"0.bias": 0.0, "nonsense": 0.0})
+    handle = scale_updates(ledger, {"0.bias": 0.0})
+    with pytest.raises(ValueError, match="only without weight decay"):
+        handle.set({"0.bias": 1.0, "0.weight": 0.5})
+    assert not handle.scale["0.bias"].any()
+    before = net[0].bias.detach().clone()
+    train_step(net, ledger.optimizer, 0)
+    assert torch.equal(net[0].bias, before)
+
+
+def test_removing_a_scale_leaves_its_owners_other_numbers() -> None:
+    net = NETS["live"]()
+    ledger = Ledger(net, OPTIMIZERS["sgd"](net))
+    others = ledger.keep("owner", "others")
+    scale_updates(ledger, {"0.values": 0.0}, owner="owner").remove()
+    found = ledger.synapses["0.values"]
+    ledger.rewire(found, torch.arange(3), (torch.tensor([], dtype=torch.long),) * 2)
+    assert others["0.values"].shape == found.parameter.shape
+
+
+def test_a_ledger_that_let_go_scales_nothing() -> None:
+    for kind, optimizer in (("dense", "sgd"), ("winner", "lazy")):
+        net = NETS[kind]()
+        ledger = Ledger(net, OPTIMIZERS[optimizer](net))
+        scale_updates(ledger, dict.fromkeys(ledger.parameters(), 0.0))
+        ledger.let_go()
+        before = {name: value.clone() for name, value in ledger.current().items()}
+        train_step(net, ledger.optimizer, 0)
+        assert not any(torch.equal(value, before[name]) for name, value in ledger.current().items())
