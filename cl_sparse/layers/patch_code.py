@@ -11,7 +11,7 @@ from cl_sparse.layers.fixed_features import FixedFeatures
 from cl_sparse.layers.patch_filters import PatchFilters
 
 _PATCHES = 200_000  # to learn the filters of one size from
-_CHUNK = 1 << 27  # responses computed together, in bytes
+_CHUNK = 1 << 23  # responses computed together, in bytes: they stay in the cache, and their memory is used again
 
 
 class PatchCode(FixedFeatures):
