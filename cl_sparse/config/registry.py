@@ -87,10 +87,12 @@ class Method:
         place: ``"module:attribute"``.
         arguments: the model of its arguments; None: read from its constructor, in which a parameter may be
             ``Annotated[float, Field(ge=0, description="…")]``. That imports its module: for a plugin all of Avalanche.
+        filled: parameters of its constructor that the run fills in: what it is built for, not how.
     """
 
     place: str
     arguments: type[Arguments] | None = None
+    filled: tuple[str, ...] = ()
 
 
 PLUGINS: dict[str, Method] = {
@@ -99,6 +101,17 @@ PLUGINS: dict[str, Method] = {
     "joint": Method("cl_sparse.plugins:Joint", Arguments),
     "frozen": Method("cl_sparse.synapses.frozen:Frozen"),
     "synaptic_intelligence": Method("cl_sparse.synapses.synaptic_intelligence:SynapticIntelligence"),
+    # Features that are not trained, in place of a net
+    "pixels": Method("cl_sparse.layers.fixed_features:Pixels", filled=("shape",)),
+    "patch_code": Method("cl_sparse.layers.patch_code:PatchCode", filled=("image",)),
+    "random_code": Method("cl_sparse.layers.fixed_features:RandomCode", filled=("shape",)),
+    "random_fourier": Method("cl_sparse.layers.fixed_features:RandomFourier", filled=("shape",)),
+    # Readouts that are solved, on such features or on a net's
+    "discriminant": Method("cl_sparse.synapses.readouts:Discriminant", filled=("features", "outputs")),
+    "ridge": Method("cl_sparse.synapses.readouts:Ridge", filled=("features", "outputs")),
+    "recursive_ridge": Method("cl_sparse.synapses.readouts:RecursiveRidge", filled=("features", "outputs")),
+    "nearest_mean": Method("cl_sparse.synapses.readouts:NearestMean", filled=("features", "outputs")),
+    "hebbian": Method("cl_sparse.synapses.readouts:Hebbian", filled=("features", "outputs")),
 }
 
 _TABLES: dict[Kind, Mapping[str, str | Stream | Method]] = {
@@ -139,7 +152,8 @@ class ArgumentError(ValueError):
 
 def arguments_of(name: str) -> type[Arguments]:
     """Return the model of the arguments of the registered plugin ``name``."""
-    return PLUGINS[name].arguments or _model_of(resolve("plugin", name), name)
+    method = PLUGINS[name]
+    return method.arguments or _model_of(resolve("plugin", name), name, leave_out=method.filled)
 
 
 def plugin_arguments(name: str, given: Mapping[str, object]) -> dict[str, Any]:

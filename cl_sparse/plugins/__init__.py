@@ -8,6 +8,7 @@ from cl_sparse.plugins.divergence import DivergedError, StopOnDivergence
 from cl_sparse.plugins.fast_loading import FastLoading
 from cl_sparse.plugins.joint import Joint
 from cl_sparse.plugins.mechanisms import Mechanisms
+from cl_sparse.plugins.on_top import OnTop
 from cl_sparse.plugins.progress import ReportProgress
 from cl_sparse.plugins.replay import Replay
 from cl_sparse.plugins.rezero import RezeroWeights
@@ -21,6 +22,7 @@ __all__ = [
     "FastLoading",
     "Joint",
     "Mechanisms",
+    "OnTop",
     "Plugin",
     "Replay",
     "ReportProgress",

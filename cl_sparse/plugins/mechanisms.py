@@ -1,14 +1,12 @@
 """Mechanisms for synapses in Avalanche's loop: one plugin, one ledger."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch import nn
 
-from cl_sparse.data import BatchLoader, served
 from cl_sparse.plugins.base import Plugin
+from cl_sparse.plugins.batches import Batches
 from cl_sparse.synapses import Ledger, Mechanism, Needs
 
 
@@ -66,7 +64,7 @@ class Mechanisms(Plugin):
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Tell the mechanisms that the task has ended."""
         assert self.ledger is not None
-        self.ledger.after_task(strategy.experience.current_experience, _Batches(strategy))
+        self.ledger.after_task(strategy.experience.current_experience, Batches(strategy))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the ledger's state; nothing before there is a ledger."""
@@ -85,22 +83,3 @@ class Mechanisms(Plugin):
     def carried_bytes(self) -> int:
         """Return the bytes of the numbers that mechanisms keep."""
         return 0 if self.ledger is None else self.ledger.nbytes
-
-
-class _Batches:
-    """The training data of a strategy's experience once more, in order, on its device."""
-
-    def __init__(self, strategy: Any) -> None:
-        self.strategy = strategy
-
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        strategy, dataset = self.strategy, self.strategy.experience.dataset
-        for batch in _loader(dataset, strategy.train_mb_size):
-            yield tuple(part.to(strategy.device) for part in batch)
-
-
-def _loader(dataset: Any, size: int) -> Any:
-    source = served(dataset)
-    if source is not None:
-        return BatchLoader(*source, size, None)
-    return DataLoader(dataset.eval(), batch_size=size, collate_fn=dataset.collate_fn)

@@ -14,7 +14,10 @@ from benchmarks.base import Benchmark
 from cl_sparse.config import ExperimentConfig, registry
 from cl_sparse.errors import SettingError, UserError
 from cl_sparse.layers import ActiveLinear
+from cl_sparse.layers.consumers import WEIGHT_LAYERS
 from cl_sparse.models import (
+    FeatureClassifier,
+    FixedNet,
     HeadFactory,
     IndependentNets,
     MaskedHead,
@@ -23,11 +26,23 @@ from cl_sparse.models import (
     SimpleMLP,
     SingleHead,
 )
-from cl_sparse.plugins import DecayBoostStrength, Mechanisms, Plugin, RezeroWeights, SparsityProbe, StopOnDivergence
+from cl_sparse.plugins import (
+    DecayBoostStrength,
+    Mechanisms,
+    OnTop,
+    Plugin,
+    RezeroWeights,
+    SparsityProbe,
+    StopOnDivergence,
+)
+from cl_sparse.run.methods import method_plugins, methods_of, strategy_of
+from cl_sparse.run.solved import class_table, features_of, readout_of, solved_net
 from cl_sparse.seeding import derive_seed
+from cl_sparse.strategies.closed_form import ClosedFormLearner
 from cl_sparse.strategies.learner import Learner
-from cl_sparse.strategies.strategy import Strategy
-from cl_sparse.synapses import LazySGD, Mechanism
+from cl_sparse.synapses import LazySGD
+from cl_sparse.synapses.readouts import Readout
+from cl_sparse.synapses.resize import weight_shape
 
 SHARED = (
     "hidden_units",
@@ -63,13 +78,17 @@ def build_model(
     Raises:
         UserError: if the architecture does not fit the data, or a net per task its scenario.
     """
-    strategy = strategy_of(config)
+    strategy, features = strategy_of(config), features_of(config)
     if strategy.net_per_task and benchmark.scenario != "task":
         raise UserError(
             f"{config.name}: strategy: {config.effective_strategy} needs scenario task, not {benchmark.scenario}: "
             "the net is chosen by the task's label"
         )
     seed = config.effective_net_seed(seed)
+    if features is not None:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(derive_seed(seed, "init", 0))
+            return solved_net(config, features, benchmark)
     copies = benchmark.n_tasks if strategy.net_per_task else 1
     _check_memory(config, benchmark, copies)
     with torch.random.fork_rng(devices=[]):
@@ -132,39 +151,6 @@ def _looking(plugin: Plugin) -> list[str]:
     return [type(plugin).__name__] if plugin.looks_at_weights else []
 
 
-def strategy_of(config: ExperimentConfig) -> Strategy:
-    """Return the strategy the config names."""
-    strategy = registry.resolve("strategy", config.effective_strategy)
-    if not isinstance(strategy, Strategy):
-        raise TypeError(f"{config.effective_strategy} is registered as a strategy but is a {type(strategy).__name__}")
-    return strategy
-
-
-def method_plugins(config: ExperimentConfig) -> list[Plugin]:
-    """Return the method's plugins: the strategy's, then the config's; of two with one name the config's counts.
-
-    Raises:
-        UserError: if an argument is unknown, missing or refused.
-    """
-    specs = {spec["name"]: spec for spec in (*strategy_of(config).plugins, *config.plugins)}
-    methods = {name: _build_method(config, dict(spec)) for name, spec in specs.items()}
-    mechanisms = {name: method for name, method in methods.items() if isinstance(method, Mechanism)}
-    plugins = [method for method in methods.values() if isinstance(method, Plugin)]
-    return [*plugins, Mechanisms(mechanisms)] if mechanisms else plugins
-
-
-def _build_method(config: ExperimentConfig, spec: dict[str, Any]) -> Plugin | Mechanism:
-    name = spec.pop("name")
-    cls: Any = registry.resolve("plugin", name)
-    try:
-        method = cls(**registry.plugin_arguments(name, spec))
-    except ValueError as error:
-        raise UserError(f"{config.name}: plugins: {name}: {error}") from error
-    if not isinstance(method, Plugin | Mechanism):
-        raise TypeError(f"{name} is registered as a plugin but {cls.__name__} is neither a Plugin nor a Mechanism")
-    return method
-
-
 def build_optimizer(config: ExperimentConfig, model: nn.Module) -> torch.optim.Optimizer:
     """Return the optimizer; the fused kernels give the same update in one pass over the weights."""
     if config.optimizer == "adam":
@@ -202,28 +188,52 @@ def start_momentum(optimizer: torch.optim.Optimizer, *_: Any) -> None:
 
 
 def build_learner(
-    config: ExperimentConfig, model: nn.Module, device: torch.device, probes: Sequence[Plugin] = ()
+    config: ExperimentConfig,
+    model: nn.Module,
+    benchmark: Benchmark,
+    seed: int,
+    device: torch.device,
+    probes: Sequence[Plugin] = (),
 ) -> Learner:
     """Return the untrained learner.
 
     Args:
         config: the experiment.
         model: its net, from :func:`build_model`.
+        benchmark: its stream.
+        seed: of the run.
         device: where it runs.
         probes: plugins that watch.
 
     Raises:
         UserError: if a plugin's arguments do not fit.
     """
-    return Learner(
-        model=model,
-        optimizer=build_optimizer(config, model),
-        train_mb_size=config.mb_size,
-        eval_mb_size=config.eval_mb_size,
-        device=device,
-        plugins=[*method_plugins(config), RezeroWeights(), DecayBoostStrength(), StopOnDivergence(), *probes],
-        loss_outputs=config.loss_outputs,
-    )
+    keywords: dict[str, Any] = {
+        "optimizer": build_optimizer(config, model),
+        "train_mb_size": config.mb_size,
+        "eval_mb_size": config.eval_mb_size,
+        "device": device,
+    }
+    if isinstance(model, FixedNet):
+        drawn = torch.Generator().manual_seed(derive_seed(config.effective_net_seed(seed), "features"))
+        classes = class_table(benchmark).to(device)
+        return ClosedFormLearner(model=model, class_of=classes, generator=drawn, plugins=list(probes), **keywords)
+    plugins = [*method_plugins(config), RezeroWeights(), DecayBoostStrength(), StopOnDivergence()]
+    on_top = _on_top(config, model, benchmark, device)
+    if on_top is not None:
+        plugins.append(on_top)
+    return Learner(model=model, plugins=[*plugins, *probes], loss_outputs=config.loss_outputs, **keywords)
+
+
+def _on_top(config: ExperimentConfig, model: nn.Module, benchmark: Benchmark, device: torch.device) -> OnTop | None:
+    if not methods_of(config, Readout):
+        return None
+    if not isinstance(model, FeatureClassifier):
+        raise UserError(f"{config.name}: plugins: a readout needs one net for all tasks, not one for each")
+    layers = [module for module in model.classifier.modules() if isinstance(module, WEIGHT_LAYERS)]
+    readout = readout_of(config, weight_shape(layers[0])[1], benchmark)
+    assert readout is not None
+    return OnTop(readout.to(device), "features", class_table(benchmark).to(device), benchmark.scenario == "task")
 
 
 def bind_mechanisms(learner: Learner, seed: int, probe: SparsityProbe) -> None:
@@ -237,6 +247,9 @@ def task_information(config: ExperimentConfig, learner: Learner) -> tuple[str, s
     """Return what the learner is told about the task in training and at test: "label", "boundaries" or "none"."""
     if learner.model.needs_task_labels:
         return "label", "label"
+    if isinstance(learner, ClosedFormLearner):
+        told = learner.model.features.learns_first or config.effective_scenario != "class"
+        return ("boundaries" if told else "none"), "none"
     boundaries = any(getattr(plugin, "uses_task_boundaries", False) for plugin in learner.plugins)
     return ("boundaries" if boundaries or config.loss_outputs != "all" else "none"), "none"
 

@@ -17,6 +17,7 @@ from cl_sparse.errors import UserError
 from cl_sparse.plugins import AccuracyRecorder, DivergedError, Plugin
 from cl_sparse.run import build
 from cl_sparse.run.evaluate import accuracy_row
+from cl_sparse.run.methods import strategy_of
 from cl_sparse.run.progress import planned_steps
 
 STEPS = 20
@@ -68,7 +69,7 @@ def estimate(config: ExperimentConfig, seed: int, data_root: Path | None, device
     benchmark = build.build_benchmark(config, seed, data_root).to(device)
     watch, recorder = Stopwatch(), AccuracyRecorder(benchmark.n_tasks)
     model = build.build_model(config, benchmark, seed, device).to(device)
-    learner = build.build_learner(config, model, device, probes=[watch, recorder])
+    learner = build.build_learner(config, model, benchmark, seed, device, probes=[watch, recorder])
     learner.train_epochs = WARM_UP + STEPS
     try:
         learner.train(benchmark.train_stream[-1], eval_streams=[])
@@ -77,7 +78,7 @@ def estimate(config: ExperimentConfig, seed: int, data_root: Path | None, device
     start = time.perf_counter()
     accuracy_row(learner, recorder, benchmark.test_stream[:1])
     _synchronize(device)
-    rows = 1 if build.strategy_of(config).trains_once else benchmark.n_tasks // config.eval_every
+    rows = 1 if strategy_of(config).trains_once else benchmark.n_tasks // config.eval_every
     tests = (rows + 1) * benchmark.n_tasks
     return Estimate(planned_steps(config, benchmark), watch.seconds_per_step, tests * (time.perf_counter() - start))
 

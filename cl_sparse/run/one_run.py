@@ -13,14 +13,17 @@ from cl_sparse.config import ExperimentConfig
 from cl_sparse.config.identity import differing
 from cl_sparse.errors import UserError
 from cl_sparse.metrics import unit_overlap
+from cl_sparse.models import FixedNet
 from cl_sparse.plugins import AccuracyRecorder, DivergedError, ReportProgress, SparsityProbe
 from cl_sparse.run import build, provenance
 from cl_sparse.run.checkpoint import load_checkpoint, save_checkpoint, unfit
 from cl_sparse.run.evaluate import accuracy_row
 from cl_sparse.run.learner_state import learner_state, own_plugins, restore_learner
+from cl_sparse.run.methods import strategy_of
 from cl_sparse.run.record import Record
 from cl_sparse.seeding import derive_seed
 from cl_sparse.strategies import Learner
+from cl_sparse.strategies.closed_form import ClosedFormLearner
 from cl_sparse.synapses import live_synapses, synapses_of, total_parameters
 
 
@@ -53,13 +56,13 @@ class Run:
         self.observer = observer
         # Asked now: by the end of a long run the files may have changed.
         self.code_hash, self.git_commit = provenance.code_hash(), provenance.git_commit()
-        self.strategy = build.strategy_of(config)
+        self.strategy = strategy_of(config)
         self.recorder = AccuracyRecorder(benchmark.n_tasks)
         self.progress = ReportProgress(observer.on_steps)
         model = build.build_model(config, benchmark, seed, device).to(device)
         self.probe = SparsityProbe(model, benchmark.n_tasks, training=config.record_stats)
         self.learner: Learner = build.build_learner(
-            config, model, device, probes=[self.recorder, self.progress, self.probe]
+            config, model, benchmark, seed, device, probes=[self.recorder, self.progress, self.probe]
         )
         build.bind_mechanisms(self.learner, config.effective_net_seed(seed), self.probe)
         self.record = Record.blank(benchmark.n_tasks, validation=benchmark.val_stream is not None)
@@ -132,7 +135,8 @@ class Run:
     def _train(self, task: int) -> None:
         """Train on one task. All randomness in it derives from (the net's seed, task)."""
         torch.manual_seed(derive_seed(self.config.effective_net_seed(self.seed), "train", task))
-        self.learner.train_epochs = self.config.epochs(len(self.record.steps))
+        if not isinstance(self.learner, ClosedFormLearner):  # it passes once
+            self.learner.train_epochs = self.config.epochs(len(self.record.steps))
         start = time.perf_counter()
         self.learner.train(self.benchmark.train_stream[task], eval_streams=[])
         self.record.train_seconds.append(time.perf_counter() - start)
@@ -178,6 +182,7 @@ class Run:
             "overlap": {name: both[0] for name, both in overlaps.items()},
             "overlap_chance": {name: both[1] for name, both in overlaps.items()},
             "parameters": total_parameters(model),
+            **multiply_adds(model),
             "live_synapses": live_synapses(model),
             "synapse_positions": sum(found.positions for found in synapses_of(model)),
             "strategy": config.effective_strategy,
@@ -198,6 +203,14 @@ class Run:
             "git_commit": self.git_commit,
             "stopped": stopped,
         }
+
+
+def multiply_adds(model: torch.nn.Module) -> dict[str, dict[str, int]]:
+    """Return the multiply-adds for one sample of a net that is solved; nothing for others."""
+    if not isinstance(model, FixedNet):
+        return {}
+    parts = {"features": model.features.multiply_adds(), "readout": model.readout.get_parameter("weight").numel()}
+    return {"multiply_adds": parts}
 
 
 def carried_bytes(learner: Learner) -> dict[str, int]:

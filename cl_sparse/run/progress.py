@@ -8,7 +8,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from benchmarks.base import Benchmark
 from cl_sparse.config import ExperimentConfig
-from cl_sparse.run.build import strategy_of
+from cl_sparse.run.methods import strategy_of
 from cl_sparse.run.record import Record
 
 

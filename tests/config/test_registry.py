@@ -76,7 +76,9 @@ def test_a_plugins_arguments_are_its_constructors(name: str) -> None:
     model = arguments_of(name)
     expected = {key: field.default if not field.is_required() else None for key, field in model.model_fields.items()}
     parameters = inspect.signature(resolve("plugin", name)).parameters.values()
-    assert {p.name: p.default for p in parameters} == expected
+    chosen = {p.name: p.default for p in parameters if p.name not in PLUGINS[name].filled}
+    assert chosen == expected
+    assert set(PLUGINS[name].filled) <= {p.name for p in parameters}
     assert all(str(field.description).endswith(".") for field in model.model_fields.values())
 
 

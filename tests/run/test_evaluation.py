@@ -19,9 +19,13 @@ def mixed_batches(run, size, seed=0):
 
 
 def predict(run, batch):
-    run.learner.mbatch = batch
-    with torch.no_grad():
-        return run.learner.forward().argmax(dim=1)
+    learner = run.learner
+    learner.mbatch = batch
+    with torch.no_grad():  # plugins may predict
+        learner._before_eval_forward()
+        learner.mb_output = learner.forward()
+        learner._after_eval_forward()
+    return learner.mb_output.argmax(dim=1)
 
 
 def accuracies(run, batches):

@@ -1,0 +1,180 @@
+"""Codes of images by the filters that win at each place, pooled over a grid."""
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from cl_sparse.kernels.arrays import array
+from cl_sparse.layers.fixed_features import FixedFeatures
+from cl_sparse.layers.patch_filters import PatchFilters
+
+_PATCHES = 200_000  # to learn the filters of one size from
+_CHUNK = 1 << 23  # responses computed together, in bytes: they stay in the cache, and their memory is used again
+
+
+class PatchCode(FixedFeatures):
+    """Fixed features of images: filters learned from the first images seen, winners at each place, sums over a grid.
+
+    At each place of the image, of all filters' responses v,
+
+    - code "winners": the share ``winners`` of the filters with the largest win, and give what they have beyond the
+      best loser's: relu(v − v_(k+1)) (``KWinners2d(local=True)`` with a soft threshold);
+    - code "triangle": relu(mean − d) of the distances d from the patch to all filters (Coates, Lee and Ng 2011).
+
+    Codes are averaged over each cell of a grid; with ``mirror`` the cell of a filter and the mirrored cell of its
+    mirror filter are added, so that an image and its mirror image have the same code. The square root comes last.
+
+    Args:
+        image: (channels, height, width).
+        filters: of each size; with ``mirror`` the mirror images included.
+        sizes: of the patches, pixels on a side; each has filters of its own.
+        code: "winners" or "triangle".
+        winners: share of the filters that win at a place.
+        grid: cells on a side.
+        mirror: whether filters come with their mirror images, for images that may as well be mirrored.
+        learn: "kmeans", or "random" patches as filters.
+
+    Shapes: (B, channels, height, width) → (B, :attr:`width`).
+
+    Raises:
+        ValueError: a patch or the grid is larger than the image allows, or no filter or all of them would win.
+    """
+
+    learns_first = True
+
+    def __init__(
+        self,
+        image: tuple[int, ...],
+        filters: Annotated[
+            int, Field(ge=2, le=32_767, description="Filters of each size, mirror images included.")
+        ] = 400,
+        sizes: Annotated[list[int] | None, Field(description="Of the patches, pixels on a side; null: [6].")] = None,
+        code: Annotated[
+            Literal["winners", "triangle"], Field(description="winners: the largest responses; triangle: by distance.")
+        ] = "winners",
+        winners: Annotated[float, Field(gt=0, lt=1, description="Share of the filters that win at a place.")] = 0.1,
+        grid: Annotated[int, Field(ge=1, description="Cells on a side that codes are averaged over.")] = 3,
+        mirror: Annotated[bool, Field(description="Whether filters come with their mirror images.")] = True,
+        learn: Annotated[
+            Literal["kmeans", "random"], Field(description="Filters: centres of patches, or patches as they are.")
+        ] = "kmeans",
+    ) -> None:
+        super().__init__()
+        sizes = sizes or [6]
+        if len(image) != 3:
+            raise ValueError(f"patches need images (channels, height, width), not samples of shape {tuple(image)}")
+        channels, height, width = image
+        if any(size < 1 for size in sizes) or not sizes:
+            raise ValueError(f"sizes must be at least 1, not {sizes}")
+        for size in sizes:
+            if min(height, width) - size + 1 < grid:
+                raise ValueError(f"{height}×{width} pixels have too few {size}×{size} patches for a {grid}×{grid} grid")
+        self.k = round(winners * filters)
+        if code == "winners" and not 1 <= self.k < filters:
+            raise ValueError(f"{winners:g} of {filters} filters are {self.k}: at least one, and not all, must win")
+        self.image, self.code, self.grid, self.mirror = (channels, height, width), code, grid, mirror
+        self.filters = nn.ModuleList(PatchFilters(channels, size, filters, mirror, learn) for size in sizes)
+        self.width = len(sizes) * grid * grid * filters // (2 if mirror else 1)
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the filters have been learned."""
+        return all(bool(filters.weight.any()) for filters in self._sizes())
+
+    @torch.no_grad()
+    def fit(self, images: Tensor, generator: torch.Generator) -> None:
+        """Learn the filters from patches of ``images`` (n, channels, height, width), drawn by ``generator``."""
+        for filters in self._sizes():
+            filters.fit(_draw_patches(images, filters.size, _PATCHES, generator), generator)
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the codes (B, width) of images (B, channels, height, width)."""
+        return torch.cat([self._code(x.reshape(-1, *self.image), filters) for filters in self._sizes()], dim=1)
+
+    def multiply_adds(self) -> int:
+        """Return the multiply-adds of one image's responses."""
+        _, height, width = self.image
+        return sum((height - f.size + 1) * (width - f.size + 1) * f.weight.numel() for f in self._sizes())
+
+    def extra_repr(self) -> str:
+        """Return the settings, for ``repr``."""
+        return f"code={self.code}, k={self.k}, grid={self.grid}, mirror={self.mirror}, width={self.width}"
+
+    def _sizes(self) -> list[PatchFilters]:
+        return [filters for filters in self.filters if isinstance(filters, PatchFilters)]
+
+    def _code(self, x: Tensor, filters: PatchFilters) -> Tensor:
+        _, height, width = self.image
+        rows, columns = height - filters.size + 1, width - filters.size + 1
+        cells = _cells(rows, columns, self.grid).to(x.device)
+        step = max(1, _CHUNK // (rows * columns * len(filters.weight) * 2))
+        pooled = torch.cat([self._pooled(part, filters, cells) for part in torch.split(x, step)])
+        pooled /= cells.bincount()[None, :, None]
+        return self._folded(pooled).sqrt_().flatten(1)
+
+    def _pooled(self, x: Tensor, filters: PatchFilters, cells: Tensor) -> Tensor:
+        """Return the sums of the codes over each cell, (B, cells, filters)."""
+        patches = nn.functional.unfold(x, filters.size).transpose(1, 2)
+        if self.code == "triangle":
+            return _sum_cells(_triangle(patches, filters), cells, self.grid)
+        if x.device.type != "cpu" or x.dtype != torch.float32:
+            responses = filters(patches)
+            threshold = responses.topk(self.k + 1, dim=2).values[..., -1:]
+            return _sum_cells((responses - threshold).relu_(), cells, self.grid)
+        return self._pooled_fast(patches, filters, cells)
+
+    def _pooled_fast(self, patches: Tensor, filters: PatchFilters, cells: Tensor) -> Tensor:
+        from cl_sparse.kernels import local_winners as kernels
+
+        responses = _product(patches, filters)
+        out = torch.zeros(len(patches), self.grid**2, len(filters.weight))
+        kernels.use_torch_threads()
+        kernels.sum_winners(array(responses.view(torch.int16)), self.k, array(cells), array(out))
+        return out
+
+    def _folded(self, pooled: Tensor) -> Tensor:
+        """Return (B, cells, width of a cell): cells of filters and the mirrored cells of their mirror images added."""
+        if not self.mirror:
+            return pooled
+        ours, mirrored = pooled.view(len(pooled), self.grid, self.grid, pooled.shape[2]).chunk(2, dim=3)
+        return torch.flatten(ours + mirrored.flip(2), 1, 2)
+
+
+def _product(patches: Tensor, filters: PatchFilters) -> Tensor:
+    """Return the responses in bfloat16: the products run on the CPU's matrix unit, where it has one."""
+    weight = filters.whitening @ filters.weight.T
+    flat = (filters.normalized(patches) - filters.mean).bfloat16()
+    return flat @ weight.bfloat16()
+
+
+def _triangle(patches: Tensor, filters: PatchFilters) -> Tensor:
+    white = (filters.normalized(patches) - filters.mean) @ filters.whitening
+    fast = white.device.type == "cpu" and white.dtype == torch.float32
+    responses = _product(patches, filters).float() if fast else white @ filters.weight.T
+    squares = white.square().sum(-1, keepdim=True) + filters.weight.square().sum(1)
+    distances = (squares - 2 * responses).clamp_(min=0).sqrt_()
+    return (distances.mean(-1, keepdim=True) - distances).relu_()
+
+
+def _sum_cells(code: Tensor, cells: Tensor, grid: int) -> Tensor:
+    return code.new_zeros(len(code), grid**2, code.shape[2]).index_add_(1, cells, code)
+
+
+def _cells(rows: int, columns: int, grid: int) -> Tensor:
+    """Return the cell of each place, (rows·columns,) long."""
+    row, column = torch.arange(rows) * grid // rows, torch.arange(columns) * grid // columns
+    return (row[:, None] * grid + column).flatten()
+
+
+def _draw_patches(images: Tensor, size: int, number: int, generator: torch.Generator) -> Tensor:
+    """Return ``number`` patches (number, channels·size²) from random places of random images."""
+    _, _, height, width = images.shape
+    which, row, column = (
+        torch.randint(high, (number,), generator=generator).to(images.device)
+        for high in (len(images), height - size + 1, width - size + 1)
+    )
+    windows = images.unfold(2, size, 1).unfold(3, size, 1)  # a view
+    return windows[which, :, row, column].flatten(1)
