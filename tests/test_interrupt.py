@@ -16,6 +16,7 @@ from tests.commands import ROOT, forked
 # The imports of the program, with Ctrl-C in the middle of them.
 IMPORTING = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job, as tests may be, ignores it
 class Finder:
     def find_spec(self, name, path=None, target=None):
         if name == sys.argv[1]:
