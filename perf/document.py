@@ -29,7 +29,7 @@ ABOUT = {
     "and Avalanche's own loaders. The learner does what the runner makes it do; statistics are the runner's default.",
     "fast_loading": "A training epoch over the same pictures in Avalanche's own strategies, with its loaders and with "
     "`FastLoading` among the plugins; what a method does after the epoch (EWC's importances) is not in it. The results "
-    "are the same, bit for bit.",
+    "are the same, bit for bit. Measured while other work shared the machine.",
     "winners": "A training step with dense weights, of which only the winners' part is computed (`compute: winners`). "
     "The floor is the arithmetic at the peak of a large matrix product, or the bytes at the measured bandwidth.",
     "mechanisms": "A training step with a mechanism for synapses, beside the plain step of the same net. Half frozen: "

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 import cl_sparse.compat
 
 # isort: split
-from avalanche.benchmarks.utils.data_loader import MultiDatasetDataLoader
+from avalanche.benchmarks.utils.data_loader import MultiDatasetDataLoader, MultiDatasetSampler
 
 from cl_sparse.data import TaskStream, served
 from cl_sparse.data.task_data import collate
@@ -65,14 +65,33 @@ class StreamBatches:
     """
 
     def __init__(self, loader: Any, stream: TaskStream, ids: Tensor) -> None:
-        self.loader, self.stream, self.ids = loader, stream, ids
+        self.loader, self.stream = loader, stream
+        self.located = stream.locate(ids)  # once for all: for a mini-batch it costs as much as to fetch its samples
 
     def __len__(self) -> int:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[list[Tensor]]:
-        inner: Any = self.loader if isinstance(self.loader, DataLoader) else self.loader._get_loader()
         # What torch's loader draws for its workers: the generator is left as it would be, and shuffles are the same.
-        torch.empty((), dtype=torch.int64).random_(generator=inner.generator)
-        for places in inner.batch_sampler:
-            yield list(self.stream.batch(self.ids[torch.tensor(places)]))
+        torch.empty((), dtype=torch.int64).random_(generator=getattr(self.loader, "generator", None))
+        for places in _batches(self.loader):
+            chosen = torch.tensor(places, device=self.stream.device)
+            rows, y, tasks = (part.index_select(0, chosen) for part in self.located)
+            yield [self.stream.samples(rows, tasks), y, self.stream.told(tasks)]
+
+
+def _batches(loader: Any) -> Any:
+    """Return the places of the samples of each mini-batch of an epoch."""
+    if isinstance(loader, DataLoader):
+        return loader.batch_sampler
+    # As the loader makes it, which first looks at each sample for another library's sake: a third of a small epoch.
+    samplers = loader._create_samplers(
+        loader.datasets, loader.batch_sizes, loader.distributed_sampling, loader.loader_kwargs
+    )
+    return MultiDatasetSampler(
+        loader.datasets,
+        samplers,
+        termination_dataset_idx=loader.termination_dataset,
+        oversample_small_datasets=loader.oversample_small_datasets,
+        never_ending=loader.never_ending,
+    )

@@ -185,14 +185,12 @@ DOMAIN["LFL"] = usual("LFL", model=lambda: SimpleMLP(input_size=64, hidden_size=
 
 # Avalanche's own benchmarks from data sets lack what these two ask of an experience.
 NO_TWIN = {"BiC", "ICaRL"}
-QUICK = {"class-Naive", "class-Replay", "class-GEM", "class-ICaRL", "class-DER", "task-PNN", "domain-LwF"}
 
-
-def cases():
-    for scenario, makers in (("class", CLASS), ("task", TASK), ("domain", DOMAIN)):
-        for name, make in makers.items():
-            marks = () if f"{scenario}-{name}" in QUICK else pytest.mark.slow
-            yield pytest.param(scenario, name, make, marks=marks, id=f"{scenario}-{name}")
+CASES = [
+    pytest.param(scenario, name, make, id=f"{scenario}-{name}")
+    for scenario, makers in (("class", CLASS), ("task", TASK), ("domain", DOMAIN))
+    for name, make in makers.items()
+]
 
 
 def our_benchmark(scenario):
@@ -221,7 +219,7 @@ def matrix(make, benchmark, *plugins):
     return rows
 
 
-@pytest.mark.parametrize(("scenario", "name", "make"), [*cases()])
+@pytest.mark.parametrize(("scenario", "name", "make"), CASES)
 def test_it_learns_what_it_learns_from_avalanches_own_benchmark(scenario, name, make, monkeypatch):
     # BiC gives its scheduler an argument that torch has dropped.
     monkeypatch.setattr(bic, "MultiStepLR", lambda *args, verbose, **keywords: MultiStepLR(*args, **keywords))
