@@ -4,6 +4,7 @@ Imports no torch before everything is checked: help and listing answer at once. 
 """
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cl_sparse.config.experiments import Catalogue, load_experiments, parse_overrides
-from cl_sparse.config.wording import near
+from cl_sparse.config.wording import near, shortened
 from cl_sparse.errors import UserError
 from cl_sparse.output import drop_unwritten, writing
 from cl_sparse.run.plan import RunPlan
@@ -170,6 +171,11 @@ def _check_seeds(plan: RunPlan) -> None:
 
 def _check_writable(folder: Path) -> None:
     """Refuse a results folder that cannot be written to, without making it."""
+    try:
+        (folder / "checkpoints").lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UserError(f"--results-dir {shortened(str(folder))}: cannot be a path ({error.strerror})") from None
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
     if not existing.is_dir():
         raise UserError(f"--results-dir {folder}: {existing} is not a folder")

@@ -7,6 +7,8 @@ import pytest
 
 from tests.commands import ROOT, refusal
 
+NINES = f"'{'9' * 27}...{'9' * 28}'"  # five thousand of them, as messages show them
+
 
 def growing(first: str, link: str) -> str:
     """Return YAML of a few hundred characters, each of its twelve values ten times the one before it."""
@@ -42,7 +44,8 @@ def growing(first: str, link: str) -> str:
         ("--set lr=1 mb_size=2 lr=2", "--set lr: is there twice: give it one value"),
         ("--set lr=!!int", "--set lr: '!!int': the tag '!!int' is not allowed: plain data only"),
         ("--set lr=2024-13-45", "--set lr: '2024-13-45': '2024-13-45': month must be in 1..12"),
-        (f"--set lr={'9' * 5000}", f"--set lr: '{'9' * 5000}': '999"),
+        (f"--set lr={'9' * 5000}", f"--set lr: {NINES}: {NINES}: a whole number has at most 100 digits"),
+        (f"--results-dir {'r' * 300}", f"--results-dir '{'r' * 27}...{'r' * 28}': cannot be a path"),
         ("--set num_batch=100000", "--set num_batch: 100000 is out of range: at most 1000"),
         ("--set k_inference_factor=1e308", "--set k_inference_factor: 1e+308 is out of range: at most 1000000"),
         ("--set max_angle=360", "--set max_angle: 360 is out of range: below 360"),

@@ -245,7 +245,7 @@ def parse_overrides(settings: Iterable[str]) -> dict[str, object]:
         try:
             overrides[key.strip()] = parse(text)
         except YamlError as error:
-            raise UserError(f"--set {key}: {text!r}: {error}") from None
+            raise UserError(f"--set {key}: {shortened(text)}: {error}") from None
     return overrides
 
 
