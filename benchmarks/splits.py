@@ -52,7 +52,7 @@ def _ordered(n_classes: int, class_order: str | Sequence[int], seed: int, datase
         return drawn
     if isinstance(class_order, str):
         raise SettingError("class_order", f"{class_order!r} is unknown; choose natural or random")
-    order = [int(c) for c in class_order]
+    order = [-1 if isinstance(c, str) else int(c) for c in class_order]
     if sorted(order) != list(range(n_classes)):
         raise SettingError(
             "class_order",

@@ -56,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without ± is no reason to lose a table
     try:
+        _check_working_folder()
         arguments = _parse(sys.argv[1:] if argv is None else argv)
         return _list(arguments) if arguments.command == "list" or arguments.list else _run(arguments)
     except UserError as error:
@@ -68,6 +69,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _PIPE_CLOSED
     finally:
         drop_unwritten()
+
+
+def _check_working_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise UserError(f"the working folder is gone ({error.strerror}): change to one that exists") from None
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cl_sparse.cli import main
 from tests.commands import ROOT, refusal
 
 NINES = f"'{'9' * 27}...{'9' * 28}'"  # five thousand of them, as messages show them
@@ -108,3 +109,12 @@ def test_no_command_or_an_unknown_one(tmp_path: Path) -> None:
     program = ("-c", f"import sys; sys.path[:0] = [{str(ROOT)!r}]; from cl_sparse.cli import main; sys.exit(main())")
     assert refusal(tmp_path, command=program) == "the following arguments are required: COMMAND"
     assert refusal(tmp_path, "rnu", command=program).startswith("COMMAND: invalid choice: 'rnu'")
+
+
+def test_a_working_folder_that_is_gone(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    assert main(["list"]) == 2
+    assert capsys.readouterr().err.startswith("error: the working folder is gone")

@@ -172,11 +172,22 @@ def _one_entry_per_line(entries: dict[str, Any]) -> str:
 
 
 def _parse_json(data: bytes) -> list[Any]:
-    content = json.loads(data, parse_constant=_refuse_constant, parse_float=_finite_float)
+    content = json.loads(
+        data, parse_constant=_refuse_constant, parse_float=_finite_float, object_pairs_hook=_each_key_once
+    )
     types = content.get("types", {}) if isinstance(content, dict) else None
     if not isinstance(types, dict):
         raise ValueError("the JSON is not an object, or its types are not")
     return [plain(from_json(content[part], f"/{part}", types), part) for part in ("config", "stats")]
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in found if keys.count(key) > 1)
+        raise ValueError(f"the key {twice[:100]!r} is there twice")
+    return found
 
 
 def _finite_float(text: str) -> float:

@@ -64,7 +64,7 @@ def test_an_order_of_ones_own() -> None:
     assert SplitDigits(class_order=torch.tensor(order)).describe()["class_order"] == order
 
 
-@pytest.mark.parametrize("order", [[0, 1, 2], [*range(9), 0], [*range(1, 11)], []])
+@pytest.mark.parametrize("order", [[0, 1, 2], [*range(9), 0], [*range(1, 11)], [], [*range(9), "9"]])
 def test_an_order_that_is_none(order) -> None:
     with pytest.raises(UserError, match="class_order: a list has to hold each class of digits, 0 to 9, once; it has"):
         SplitDigits(class_order=order)

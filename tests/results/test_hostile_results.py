@@ -217,3 +217,10 @@ def test_what_is_shared_within_reason_is_read(tmp_path):
     row = [0.5] * 100
     (tmp_path / "a.pkl").write_bytes(pickle.dumps([{"rows": [row] * 100, "pair": (1, 2)}, {}]))
     assert load_result(tmp_path / "a.pkl")[0] == {"rows": [row] * 100, "pair": [1, 2]}
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path):
+    path = tmp_path / "x_20261121T064500-123_seed0.json"
+    path.write_text('{"config": {}, "stats": {"a": 1, "a": 2}, "types": {}}')
+    with pytest.raises(UserError, match="the key 'a' is there twice"):
+        load_result(path)
