@@ -80,9 +80,14 @@ def _sole_writer(folder: Path) -> Iterator[None]:
             _settle(left)
         yield
     finally:
-        with suppress(OSError):  # Windows removes no open file: the next holder will
-            Path(lock.lock_file).unlink(missing_ok=True)  # while it is held: filelock notices and makes a new one
-        lock.release()
+        release(lock)
+
+
+def release(lock: FileLock) -> None:
+    """Give a held lock back and remove its file."""
+    with suppress(OSError):  # Windows removes no open file: the next holder will
+        Path(lock.lock_file).unlink(missing_ok=True)  # while it is held: filelock notices and makes a new one
+    lock.release()
 
 
 def _settle(left: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from cl_sparse.errors import UserError
+from cl_sparse.results.writing import release
 
 
 class UnderWayError(UserError):
@@ -51,9 +52,7 @@ def alone(checkpoint: Path) -> Iterator[None]:
             left.unlink(missing_ok=True)
         yield
     finally:
-        with suppress(OSError):  # Windows removes no open file: the next holder will
-            Path(lock.lock_file).unlink(missing_ok=True)  # while it is held: filelock notices and makes a new one
-        lock.release()
+        release(lock)
 
 
 def check_alone(checkpoint: Path) -> None:

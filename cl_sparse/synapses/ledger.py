@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from cl_sparse.layers import KWinnersBase
 from cl_sparse.layers.consumers import Consumers, consumers_of, is_chain
 from cl_sparse.seeding import derive_seed
 from cl_sparse.synapses.followers import carry_optimizer, check_followed, resume_optimizer, settle
+from cl_sparse.synapses.kept import Kept
 from cl_sparse.synapses.lazy_sgd import LazySGD
 from cl_sparse.synapses.mechanism import Mechanism, Needs
 from cl_sparse.synapses.resize import Changes, Resizing, weight_shape
@@ -22,35 +22,9 @@ from cl_sparse.synapses.rewire import Places, rewire
 from cl_sparse.synapses.step import StepHooks
 from cl_sparse.synapses.structure import rebuild, structure_of
 from cl_sparse.synapses.synapses import Synapses, synapses_of
-from cl_sparse.wiring.moved import Moved, Resized
+from cl_sparse.wiring.moved import Moved
 
 Listener = Callable[[Changes], None]
-
-
-@dataclass
-class Kept:
-    """A number for each entry of each parameter, and what a new synapse starts with."""
-
-    fresh: float
-    numbers: dict[str, Tensor] = field(default_factory=dict)
-
-    def meet(self, parameters: dict[str, nn.Parameter]) -> dict[str, Tensor]:
-        """Return the numbers of these parameters, in their shape, type and place."""
-        return {name: self._meet(name, parameter.detach()) for name, parameter in parameters.items()}
-
-    def _meet(self, name: str, parameter: Tensor) -> Tensor:
-        known = self.numbers.get(name)
-        if known is None:
-            return torch.full_like(parameter, self.fresh)
-        if known.shape != parameter.shape:
-            more = parameter.shape[0] - known.shape[0] if parameter.dim() == known.dim() > 0 else 0
-            if more <= 0 or known.shape[1:] != parameter.shape[1:]:
-                raise ValueError(
-                    f"{name} was {tuple(known.shape)} and is {tuple(parameter.shape)}: a net may gain units by other "
-                    "means, what else changes its shape has to go through the ledger's resize"
-                )
-            known = Resized(0, torch.arange(len(known)), more).carry(known, self.fresh)
-        return known.to(parameter)
 
 
 class Ledger:

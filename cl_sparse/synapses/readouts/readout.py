@@ -1,12 +1,13 @@
 """A layer of output weights that is solved from sums over the stream instead of trained."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 
-class Readout(nn.Module):
+class Readout(nn.Module, ABC):
     """Output weights over fixed features: ``update`` with labelled features, in any order, then use it as a layer.
 
     A class may be a part of an output's samples (the even digits of one task, say): an output's logit is the largest of
@@ -14,8 +15,7 @@ class Readout(nn.Module):
 
     Args:
         features: number d of features.
-        outputs: the output of each class; None: one class for each of as many outputs as ``classes``.
-        classes: number of classes, if ``outputs`` is None.
+        outputs: the output of each class, (classes,).
 
     Attributes:
         weight, bias: of the solution, (classes, d) and (classes,); 0 before the first.
@@ -33,13 +33,13 @@ class Readout(nn.Module):
         self.weight = nn.Parameter(torch.zeros(len(outputs), features), requires_grad=False)
         self.bias = nn.Parameter(torch.full((len(outputs),), -torch.inf), requires_grad=False)
 
+    @abstractmethod
     def update(self, x: Tensor, classes: Tensor) -> None:
         """Learn from features (B, d) of samples of some classes, (B,) long."""
-        raise NotImplementedError
 
+    @abstractmethod
     def solve(self) -> None:
         """Set weight and bias to the solution for all samples so far."""
-        raise NotImplementedError
 
     def scores(self, x: Tensor) -> Tensor:
         """Return the scores of all classes, (B, classes)."""
