@@ -1,4 +1,4 @@
-"""Codes of images by the filters that win at each place, pooled over a grid."""
+"""Codes of images by the filters that win at each place, pooled by overlapping windows."""
 
 from typing import Annotated, Literal
 
@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from cl_sparse.kernels.arrays import array
 from cl_sparse.layers.fixed_features import FixedFeatures
 from cl_sparse.layers.patch_filters import PatchFilters
+from cl_sparse.layers.windows import cells, windows
 
 _PATCHES = 200_000  # to learn the filters of one size from
 _CHUNK = 1 << 23  # responses computed together, in bytes: they stay in the cache, and their memory is used again
 
 
 class PatchCode(FixedFeatures):
-    """Fixed features of images: filters learned from the first images seen, winners at each place, sums over a grid.
+    """Fixed features of images: filters learned from the first images seen, winners at each place, pooled by windows.
 
     At each place of the image, of all filters' responses v,
 
@@ -23,8 +24,9 @@ class PatchCode(FixedFeatures):
       best loser's: relu(v − v_(k+1)) (``KWinners2d(local=True)`` with a soft threshold);
     - code "triangle": relu(mean − d) of the distances d from the patch to all filters (Coates, Lee and Ng 2011).
 
-    Codes are averaged over each cell of a grid; with ``mirror`` the cell of a filter and the mirrored cell of its
-    mirror filter are added, so that an image and its mirror image have the same code. The square root comes last.
+    Codes are averaged under Gaussian windows, ``grid``×``grid`` of them evenly over the image, each as wide as a fifth
+    of it (σ = .22 of its side) however many. With ``mirror`` the window of a filter and the mirrored window of
+    its mirror filter are added, so that an image and its mirror image have the same code. The square root comes last.
 
     Args:
         image: (channels, height, width).
@@ -32,7 +34,9 @@ class PatchCode(FixedFeatures):
         sizes: of the patches, pixels on a side; each has filters of its own.
         code: "winners" or "triangle".
         winners: share of the filters that win at a place.
-        grid: cells on a side.
+        grid: windows on a side.
+        whitening: added to the variances of patches whose pixels have variance 1: the more, the less is whitened.
+        contrast: added to a patch's variance, as a share of the images': the more, the flatter flat patches stay.
         mirror: whether filters come with their mirror images, for images that may as well be mirrored.
         learn: "kmeans", or "random" patches as filters.
 
@@ -55,11 +59,15 @@ class PatchCode(FixedFeatures):
             Literal["winners", "triangle"], Field(description="winners: the largest responses; triangle: by distance.")
         ] = "winners",
         winners: Annotated[float, Field(gt=0, lt=1, description="Share of the filters that win at a place.")] = 0.1,
-        grid: Annotated[int, Field(ge=1, description="Cells on a side that codes are averaged over.")] = 3,
+        grid: Annotated[int, Field(ge=1, description="Windows on a side that codes are averaged under.")] = 3,
         mirror: Annotated[bool, Field(description="Whether filters come with their mirror images.")] = True,
         learn: Annotated[
             Literal["kmeans", "random"], Field(description="Filters: centres of patches, or patches as they are.")
         ] = "kmeans",
+        whitening: Annotated[float, Field(gt=0, description="Added to the patches' variances (1 on average).")] = 0.5,
+        contrast: Annotated[
+            float, Field(gt=0, description="Added to a patch's variance, share of the images'.")
+        ] = 0.02,
     ) -> None:
         super().__init__()
         sizes = sizes or [6]
@@ -75,7 +83,9 @@ class PatchCode(FixedFeatures):
         if code == "winners" and not 1 <= self.k < filters:
             raise ValueError(f"{winners:g} of {filters} filters are {self.k}: at least one, and not all, must win")
         self.image, self.code, self.grid, self.mirror = (channels, height, width), code, grid, mirror
-        self.filters = nn.ModuleList(PatchFilters(channels, size, filters, mirror, learn) for size in sizes)
+        self.filters = nn.ModuleList(
+            PatchFilters(channels, size, filters, mirror, learn, whitening, contrast) for size in sizes
+        )
         self.width = len(sizes) * grid * grid * filters // (2 if mirror else 1)
 
     @property
@@ -109,34 +119,33 @@ class PatchCode(FixedFeatures):
     def _code(self, x: Tensor, filters: PatchFilters) -> Tensor:
         _, height, width = self.image
         rows, columns = height - filters.size + 1, width - filters.size + 1
-        cells = _cells(rows, columns, self.grid).to(x.device)
+        cell_of, weights = cells(rows, columns).to(x.device), windows(rows, columns, self.grid).to(x)
         step = max(1, _CHUNK // (rows * columns * len(filters.weight) * 2))
-        pooled = torch.cat([self._pooled(part, filters, cells) for part in torch.split(x, step)])
-        pooled /= cells.bincount()[None, :, None]
+        pooled = torch.cat([weights @ self._summed(part, filters, cell_of) for part in torch.split(x, step)])
         return self._folded(pooled).sqrt_().flatten(1)
 
-    def _pooled(self, x: Tensor, filters: PatchFilters, cells: Tensor) -> Tensor:
+    def _summed(self, x: Tensor, filters: PatchFilters, cell_of: Tensor) -> Tensor:
         """Return the sums of the codes over each cell, (B, cells, filters)."""
         patches = nn.functional.unfold(x, filters.size).transpose(1, 2)
         if self.code == "triangle":
-            return _sum_cells(_triangle(patches, filters), cells, self.grid)
+            return _sum_cells(_triangle(patches, filters), cell_of)
         if x.device.type != "cpu" or x.dtype != torch.float32:
             responses = filters(patches)
             threshold = responses.topk(self.k + 1, dim=2).values[..., -1:]
-            return _sum_cells((responses - threshold).relu_(), cells, self.grid)
-        return self._pooled_fast(patches, filters, cells)
+            return _sum_cells((responses - threshold).relu_(), cell_of)
+        return self._summed_fast(patches, filters, cell_of)
 
-    def _pooled_fast(self, patches: Tensor, filters: PatchFilters, cells: Tensor) -> Tensor:
+    def _summed_fast(self, patches: Tensor, filters: PatchFilters, cell_of: Tensor) -> Tensor:
         from cl_sparse.kernels import local_winners as kernels
 
         responses = _product(patches, filters)
-        out = torch.zeros(len(patches), self.grid**2, len(filters.weight))
+        out = torch.zeros(len(patches), int(cell_of[-1]) + 1, len(filters.weight))
         kernels.use_torch_threads()
-        kernels.sum_winners(array(responses.view(torch.int16)), self.k, array(cells), array(out))
+        kernels.sum_winners(array(responses.view(torch.int16)), self.k, array(cell_of), array(out))
         return out
 
     def _folded(self, pooled: Tensor) -> Tensor:
-        """Return (B, cells, width of a cell): cells of filters and the mirrored cells of their mirror images added."""
+        """Return (B, windows, width of one): windows of filters, the mirrored ones of their mirror images added."""
         if not self.mirror:
             return pooled
         ours, mirrored = pooled.view(len(pooled), self.grid, self.grid, pooled.shape[2]).chunk(2, dim=3)
@@ -159,14 +168,8 @@ def _triangle(patches: Tensor, filters: PatchFilters) -> Tensor:
     return (distances.mean(-1, keepdim=True) - distances).relu_()
 
 
-def _sum_cells(code: Tensor, cells: Tensor, grid: int) -> Tensor:
-    return code.new_zeros(len(code), grid**2, code.shape[2]).index_add_(1, cells, code)
-
-
-def _cells(rows: int, columns: int, grid: int) -> Tensor:
-    """Return the cell of each place, (rows·columns,) long."""
-    row, column = torch.arange(rows) * grid // rows, torch.arange(columns) * grid // columns
-    return (row[:, None] * grid + column).flatten()
+def _sum_cells(code: Tensor, cell_of: Tensor) -> Tensor:
+    return code.new_zeros(len(code), int(cell_of[-1]) + 1, code.shape[2]).index_add_(1, cell_of, code)
 
 
 def _draw_patches(images: Tensor, size: int, number: int, generator: torch.Generator) -> Tensor:

@@ -4,8 +4,6 @@ import torch
 from torch import Tensor, nn
 
 _ROUNDS = 8  # of k-means; more change nothing that is seen in accuracy
-_WHITENING = 0.1  # added to the variances of patches whose pixels have variance 1
-_CONTRAST = 0.0025  # added to a patch's variance, as a share of the images': flat patches stay flat
 
 
 class PatchFilters(nn.Module):
@@ -21,6 +19,8 @@ class PatchFilters(nn.Module):
         filters: number of them, the mirror images included.
         mirror: whether the second half mirrors the first.
         learn: "kmeans" or "random".
+        whitening: added to the variances of the normalised patches' principal components, which are 1 on average.
+        contrast: ε as a share of the patches' variance.
 
     Attributes:
         weight: (filters, channels·size²), to be multiplied with whitened patches; all 0 before :meth:`fit`.
@@ -33,16 +33,26 @@ class PatchFilters(nn.Module):
     mean: Tensor
     whitening: Tensor
 
-    def __init__(self, channels: int, size: int, filters: int, mirror: bool = True, learn: str = "kmeans") -> None:
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        filters: int,
+        mirror: bool = True,
+        learn: str = "kmeans",
+        whitening: float = 0.5,
+        contrast: float = 0.02,
+    ) -> None:
         super().__init__()
         if mirror and filters % 2:
             raise ValueError(f"mirror filters come in pairs: choose an even number, not {filters}")
         self.channels, self.size, self.mirror, self.learn = channels, size, mirror, learn
+        self.softening, self.share = whitening, contrast
         pixels = channels * size * size
         self.weight = nn.Parameter(torch.zeros(filters, pixels), requires_grad=False)
         self.whitening = nn.Parameter(torch.eye(pixels), requires_grad=False)
         self.mean = nn.Parameter(torch.zeros(pixels), requires_grad=False)
-        self.contrast = nn.Parameter(torch.tensor(_CONTRAST), requires_grad=False)
+        self.contrast = nn.Parameter(torch.tensor(contrast), requires_grad=False)
 
     @torch.no_grad()
     def fit(self, patches: Tensor, generator: torch.Generator) -> None:
@@ -58,12 +68,12 @@ class PatchFilters(nn.Module):
         wanted = len(self.weight) // 2 if self.mirror else len(self.weight)
         if len(patches) < wanted:
             raise ValueError(f"{len(patches)} patches are too few to learn {wanted} filters from")
-        self.contrast.copy_(_CONTRAST * patches.var())
+        self.contrast.copy_(self.share * patches.var())
         if self.mirror:
             patches = torch.cat([patches, self._mirrored(patches)])
         flat = self.normalized(patches)
         self.mean.copy_(flat.mean(0))
-        self.whitening.copy_(_zca(flat - self.mean))
+        self.whitening.copy_(_zca(flat - self.mean, self.softening))
         white = (flat - self.mean) @ self.whitening
         first = white[torch.randperm(len(white), generator=generator)[:wanted].to(white.device)]
         found = _kmeans(white, first) if self.learn == "kmeans" else nn.functional.normalize(first)
@@ -86,9 +96,9 @@ class PatchFilters(nn.Module):
         return mirrored
 
 
-def _zca(centred: Tensor) -> Tensor:
+def _zca(centred: Tensor, softening: float) -> Tensor:
     values, vectors = torch.linalg.eigh((centred.T @ centred / len(centred)).double())
-    whitening: Tensor = (vectors * (values + _WHITENING).rsqrt()) @ vectors.T
+    whitening: Tensor = (vectors * (values + softening).rsqrt()) @ vectors.T
     return whitening.to(centred)
 
 

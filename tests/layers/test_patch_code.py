@@ -1,6 +1,7 @@
 """Patch codes against a slow loop over places, and what is promised of mirror images, types and memory."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -25,12 +26,16 @@ def images(n: int) -> Tensor:
     return torch.rand(n, 3, 10, 9, generator=torch.Generator().manual_seed(n)).cumsum(2).cumsum(3) / 20
 
 
+def gaussian(place: float, centre: float) -> float:
+    return math.exp(-0.5 * ((place - centre) / 0.22) ** 2)
+
+
 def slow(code: PatchCode, image: Tensor, filters: PatchFilters) -> Tensor:
     """Return one image's code, place by place."""
     weight, size, grid = filters.weight.double(), filters.size, code.grid
     rows, columns = image.shape[1] - size + 1, image.shape[2] - size + 1
     sums = torch.zeros(grid, grid, len(weight), dtype=torch.float64)
-    counts = torch.zeros(grid, grid, 1)
+    weights = torch.zeros(grid, grid, 1, dtype=torch.float64)
     for r in range(rows):
         for c in range(columns):
             patch = image[:, r : r + size, c : c + size].double().flatten()
@@ -42,10 +47,13 @@ def slow(code: PatchCode, image: Tensor, filters: PatchFilters) -> Tensor:
             else:
                 distances = (weight - white).norm(dim=1)
                 out = (distances.mean() - distances).clamp(min=0)
-            cell = r * grid // rows, c * grid // columns
-            sums[cell] += out
-            counts[cell] += 1
-    pooled = sums / counts
+            for down, across in product(range(grid), repeat=2):
+                share = gaussian((r + 0.5) / rows, (down + 0.5) / grid) * gaussian(
+                    (c + 0.5) / columns, (across + 0.5) / grid
+                )
+                sums[down, across] += share * out
+                weights[down, across] += share
+    pooled = sums / weights
     if code.mirror:
         ours, theirs = pooled.chunk(2, dim=2)
         pooled = ours + theirs.flip(1)
@@ -91,7 +99,7 @@ def test_filters_are_learned_unit_vectors_and_mirror_images() -> None:
         ours, mirrored = filters.weight.view(2, 6, 3, 4, 4)
         assert torch.equal(ours.flip(3), mirrored)
     assert not PatchCode((3, 10, 9), filters=12, sizes=[4]).fitted
-    white = PatchFilters(1, 4, 2, mirror=False)
+    white = PatchFilters(1, 4, 2, mirror=False, whitening=0.1, contrast=0.0025)
     patches = torch.randn(5000, 16) @ torch.randn(16, 16)
     white.fit(patches, torch.Generator().manual_seed(0))
     whitened = (white.normalized(patches) - white.mean) @ white.whitening
