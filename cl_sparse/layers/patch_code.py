@@ -1,5 +1,6 @@
 """Codes of images by the filters that win at each place, pooled by overlapping windows."""
 
+import functools
 from typing import Annotated, Literal
 
 import torch
@@ -153,10 +154,17 @@ class PatchCode(FixedFeatures):
 
 
 def _product(patches: Tensor, filters: PatchFilters) -> Tensor:
-    """Return the responses in bfloat16: the products run on the CPU's matrix unit, where it has one."""
+    """Return the responses as bfloat16; multiplied in bfloat16 where the CPU is made for it."""
     weight = filters.whitening @ filters.weight.T
-    flat = (filters.normalized(patches) - filters.mean).bfloat16()
-    return flat @ weight.bfloat16()
+    flat = filters.normalized(patches) - filters.mean
+    return flat.bfloat16() @ weight.bfloat16() if _multiplies_bfloat16() else (flat @ weight).bfloat16()
+
+
+@functools.cache
+def _multiplies_bfloat16() -> bool:
+    """Whether the CPU has instructions for it: without them such a product takes twenty times as long as float32's."""
+    can = torch.cpu.get_capabilities()
+    return bool(can.get("amx_bf16") or can.get("avx512_bf16"))
 
 
 def _triangle(patches: Tensor, filters: PatchFilters) -> Tensor:

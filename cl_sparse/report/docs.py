@@ -6,7 +6,8 @@ A part stands between two comments and is rewritten whole:
     <!-- results:end -->
 
 The first names what to show: ``published`` (ours beside published numbers), ``all`` (every column of every experiment)
-or ``figure`` (accuracy over tasks). Patterns of experiment names may follow: ``all Split* iCIFAR10*``.
+or ``figure`` (accuracy over tasks). Patterns of experiment names may follow: ``all Split* iCIFAR10*``. ``against`` is
+followed by a quantity of :data:`cl_sparse.report.curves.QUANTITIES` and by patterns: each a line of the figure.
 """
 
 import os
@@ -17,6 +18,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from cl_sparse.errors import UserError
+from cl_sparse.report.curves import QUANTITIES, accuracy_against_png
 from cl_sparse.report.figures import accuracy_over_tasks_png
 from cl_sparse.report.published import load_published, published_table
 from cl_sparse.report.rows import Result, rows_of, slim
@@ -118,31 +120,51 @@ def publish(path: Path, published_dir: Path) -> Path:
 
 def _part(words: list[str], results: list[Result], document: Path, sources: Sources, draw: bool) -> str:
     kind, *patterns = words
-    chosen = [
-        (config, stats)
-        for config, stats in results
-        if not patterns or any(fnmatchcase(config["name"], pattern) for pattern in patterns)
-    ]
+    chosen = _named(results, patterns) if patterns else results
     parts: dict[str, Callable[[], str]] = {
         "published": lambda: published_table(chosen, load_published(sources.numbers)),
         "all": lambda: markdown_table(rows_of(chosen)),
-        "figure": lambda: _figure(patterns, chosen, document, sources, draw),
+        "figure": lambda: _over_tasks(patterns, chosen, document, sources, draw),
+        "against": lambda: _against(patterns, results, document, sources, draw),
     }
     if kind not in parts:
         raise UserError(f"{document}: results:begin {kind}: unknown part: use {', '.join(parts)}")
     return parts[kind]()
 
 
-def _figure(patterns: list[str], chosen: list[Result], document: Path, sources: Sources, draw: bool) -> str:
+def _named(results: list[Result], patterns: list[str]) -> list[Result]:
+    return [result for result in results if any(fnmatchcase(result[0]["name"], pattern) for pattern in patterns)]
+
+
+def _over_tasks(patterns: list[str], chosen: list[Result], document: Path, sources: Sources, draw: bool) -> str:
     if not chosen:
         return ""
-    name = file_name_of("_".join(pattern.strip("*") for pattern in patterns) or "all")
-    path = sources.figures_dir / f"{name}.png"
+    path = _figure_path(patterns or ["all"], sources)
     if draw:
         path.parent.mkdir(parents=True, exist_ok=True)
         accuracy_over_tasks_png(chosen, path)
-    link = Path(os.path.relpath(path, document.parent)).as_posix()
-    return f"![Mean accuracy on the tasks so far]({link})\n"
+    return _link("Mean accuracy on the tasks so far", path, document)
+
+
+def _against(words: list[str], results: list[Result], document: Path, sources: Sources, draw: bool) -> str:
+    name, *patterns = words or [""]
+    if name not in QUANTITIES or not patterns:
+        known = " or ".join(QUANTITIES)
+        raise UserError(f"{document}: results:begin against: goes on with {known}, then patterns of experiments")
+    path = _figure_path(words, sources)
+    families = {pattern.strip("*_"): _named(results, [pattern]) for pattern in patterns}
+    if draw:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        accuracy_against_png(families, QUANTITIES[name], path)
+    return _link(f"Accuracy against {name}", path, document)
+
+
+def _figure_path(words: list[str], sources: Sources) -> Path:
+    return sources.figures_dir / f"{file_name_of('_'.join(word.strip('*') for word in words))}.png"
+
+
+def _link(title: str, path: Path, document: Path) -> str:
+    return f"![{title}]({Path(os.path.relpath(path, document.parent)).as_posix()})\n"
 
 
 def _read(document: Path) -> str:

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe & Ito's colours, told apart by colour-blind readers too; markers and dashes say the same once more.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = "osD^vPX"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vPX"
 _MAX_NUMBERS = 12  # tasks up to which the numbers in a heat map can be read
 _DPI = 150
 
@@ -37,7 +37,7 @@ def accuracy_matrix_png(R: ArrayLike, path: Path, title: str) -> None:
     matrix = np.asarray(R, dtype=np.float64)
     n = len(matrix)
     side = float(np.clip(0.5 * n + 1.6, 4.0, 9.0))
-    figure, axes = _figure(side + 0.9, side)
+    figure, axes = new_figure(side + 0.9, side)
     axes.set_facecolor("#eeeeee")
     image = axes.imshow(np.ma.masked_invalid(matrix), cmap="cividis", vmin=0, vmax=1)
     if n <= _MAX_NUMBERS:
@@ -52,7 +52,7 @@ def accuracy_matrix_png(R: ArrayLike, path: Path, title: str) -> None:
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label="accuracy")
     bar.outline.set_visible(False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def accuracy_over_tasks_png(results: Iterable[Result], path: Path, title: str = "") -> None:
@@ -69,10 +69,10 @@ def accuracy_over_tasks_png(results: Iterable[Result], path: Path, title: str = 
     Raises:
         UserError: the file cannot be written.
     """
-    figure, axes = _figure(7.5, 5.0)
+    figure, axes = new_figure(7.5, 5.0)
     groups = group_results(results)
     for i, group in enumerate(groups):
-        _draw(axes, group, _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)])
+        _draw(axes, group, COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)])
     last = max((len(R) for group in groups for R in group.matrices), default=1)
     axes.set_xlim(1 - 0.02 * last, last + 0.02 * last)
     axes.set_xticks(range(1, last + 1, max(1, last // 10)))
@@ -81,14 +81,10 @@ def accuracy_over_tasks_png(results: Iterable[Result], path: Path, title: str = 
     axes.set_xlabel("tasks learned")
     axes.set_ylabel("mean accuracy on the tasks so far")
     axes.set_title(title, wrap=True, parse_math=False)
-    axes.grid(axis="y", color="#dddddd", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    accuracy_axes(axes)
     if axes.lines:
-        legend = figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
-        for text in legend.get_texts():
-            text.set_parse_math(False)  # a "$" in an experiment's name is a "$"
-    _save(figure, path)
+        legend_below(figure)
+    save_figure(figure, path)
 
 
 def seen_accuracy(R: ArrayLike) -> NDArray[np.float64]:
@@ -128,7 +124,22 @@ def _write_numbers(axes: "Axes", matrix: NDArray[np.float64]) -> None:
             axes.text(j, i, text, ha="center", va="center", fontsize=9, color="black" if value > 0.55 else "white")
 
 
-def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
+def accuracy_axes(axes: "Axes") -> None:
+    """Give a picture of accuracies horizontal grid lines and no frame."""
+    axes.grid(axis="y", color="#dddddd", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def legend_below(figure: "Figure") -> None:
+    """Put the legend of all lines under the picture."""
+    legend = figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a "$" in an experiment's name is a "$"
+
+
+def new_figure(width: float, height: float) -> tuple["Figure", "Axes"]:
+    """Return a figure of this size in inches, and its axes."""
     # Figure without pyplot: no display, no global state, nothing to close.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -138,7 +149,12 @@ def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
     return figure, figure.add_subplot()
 
 
-def _save(figure: Any, path: Path) -> None:
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write the figure as PNG.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight")
     try:

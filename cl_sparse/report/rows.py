@@ -51,6 +51,8 @@ class Row:
         n_seeds: runs counted; ``stopped`` of them did not come to their end.
         density: live synapses ÷ weight positions, 0..1.
         active_percent: share of the units that are on, mean over the layers, last training epoch, percent.
+        carried_bytes: the most that is carried from a task to the next beyond weights and biases.
+        winners: the share of winners that a method has as argument, 0..1.
         parameters: all weights, live or not, and biases.
         epochs: on the first task, and on later ones where that differs.
         steps: optimizer steps over the whole stream.
@@ -73,6 +75,8 @@ class Row:
     fwt: MeanStd
     density: float
     active_percent: float
+    carried_bytes: float
+    winners: float
     parameters: float
     live_synapses: float
     epochs: str
@@ -141,6 +145,8 @@ def row_of(group: Group) -> Row:
         stopped=sum(stats.get("stopped") is not None for stats in runs),
         density=_mean(_density(stats) for stats in runs),
         active_percent=_mean(_active_percent(stats) for stats in runs),
+        carried_bytes=_mean(_carried_bytes(stats) for stats in runs),
+        winners=_winners(config),
         parameters=_mean(stats["parameters"] for stats in runs),
         live_synapses=_mean(stats["live_synapses"] for stats in runs),
         epochs=_epochs(config, n_trained=max(len(stats["steps"]) for stats in runs)),
@@ -185,6 +191,17 @@ def _density(stats: Mapping[str, Any]) -> float:
 def _active_percent(stats: Mapping[str, Any]) -> float:
     last = [epochs[-1] for epochs in stats["active_share"].values() if len(epochs)]
     return 100 * _mean(last)
+
+
+def _carried_bytes(stats: Mapping[str, Any]) -> float:
+    """Return the most bytes after a task; NaN if the result is from before they were counted."""
+    tasks = [sum(owners.values()) for owners in stats.get("carried_bytes") or []]
+    return max(tasks, default=math.nan)
+
+
+def _winners(config: Mapping[str, Any]) -> float:
+    found = [plugin["winners"] for plugin in config.get("plugins") or [] if plugin.get("winners")]
+    return float(found[0]) if found else math.nan
 
 
 def _epochs(config: Mapping[str, Any], n_trained: int) -> str:

@@ -42,6 +42,7 @@ COLUMNS = (
     Column("active %", lambda row: numbers.percent(row.active_percent), drop=3),
     Column("live synapses", lambda row: numbers.count(row.live_synapses), terminal=False),
     Column("parameters", lambda row: numbers.count(row.parameters), terminal=False),
+    Column("carried bytes", lambda row: numbers.count(row.carried_bytes), terminal=False),
     Column("epochs", lambda row: row.epochs, terminal=False),
     Column("steps", lambda row: numbers.count(row.steps), terminal=False),
     Column("seconds", lambda row: numbers.seconds(row.seconds), drop=5),

@@ -60,10 +60,14 @@ def slow(code: PatchCode, image: Tensor, filters: PatchFilters) -> Tensor:
     return pooled.sqrt().flatten()
 
 
+@pytest.mark.parametrize("cpu", ["that multiplies bfloat16", "that does not"])
 @pytest.mark.parametrize("kind", ["winners", "triangle"])
 @pytest.mark.parametrize("mirror", [True, False])
 @pytest.mark.parametrize("sizes", [[4], [3, 5]])
-def test_a_code_is_that_of_a_slow_loop_over_places(kind: str, mirror: bool, sizes: list[int]) -> None:
+def test_a_code_is_that_of_a_slow_loop_over_places(
+    monkeypatch: pytest.MonkeyPatch, cpu: str, kind: str, mirror: bool, sizes: list[int]
+) -> None:
+    monkeypatch.setattr("cl_sparse.layers.patch_code._multiplies_bfloat16", lambda: cpu == "that multiplies bfloat16")
     code = fitted(code=kind, mirror=mirror, sizes=sizes)
     x = images(3)
     expected = torch.stack([torch.cat([slow(code, image, f) for f in code.filters]) for image in x])

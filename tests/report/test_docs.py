@@ -62,6 +62,15 @@ def test_a_document_is_rewritten_once_and_then_current(project, capsys):
     assert path.read_text() == text
 
 
+def test_a_figure_against_a_quantity_is_drawn(project):
+    path = document(project, "against bytes den* none", name="docs/results.md")
+    assert main(["--check", str(path)]) == 1
+    assert not (project / "docs" / "figures").exists()
+    assert main([str(path)]) == 0
+    assert "![Accuracy against bytes](figures/bytes_den_none.png)" in path.read_text()
+    assert main(["--check", str(path)]) == 0
+
+
 def test_a_missing_figure_is_stale(project):
     path = document(project, "figure", name="docs/results.md")
     assert main([str(path)]) == 0
@@ -96,7 +105,13 @@ def test_a_document_without_parts_needs_no_results(tmp_path, monkeypatch):
     [
         ("<!-- results:begin all -->\n", "has no <!-- results:end -->"),
         ("<!-- results:begin all -->\n<!-- results:begin all -->\n<!-- results:end -->\n", "of its own"),
-        ("<!-- results:begin nonsense -->\n<!-- results:end -->\n", "unknown part: use published, all, figure"),
+        (
+            "<!-- results:begin nonsense -->\n<!-- results:end -->\n",
+            "unknown part: use published, all, figure, against",
+        ),
+        ("<!-- results:begin against -->\n<!-- results:end -->\n", "goes on with bytes or winners, then patterns"),
+        ("<!-- results:begin against size x -->\n<!-- results:end -->\n", "goes on with bytes or winners"),
+        ("<!-- results:begin against bytes -->\n<!-- results:end -->\n", "then patterns of experiments"),
     ],
 )
 def test_a_broken_document_is_left_alone(project, capsys, text, message):

@@ -23,6 +23,15 @@ def test_a_row_is_the_mean_over_the_seeds(result):
     assert row.benchmark == "PermutedMNIST"
 
 
+def test_bytes_are_the_most_after_any_task_and_winners_are_a_methods(result):
+    plugins = [{"name": "frozen", "share": 0.5}, {"name": "patch_code", "winners": 0.2}]
+    carried = [{"buffers": 10, "replay": 5}, {"buffers": 30}, {}]
+    (row,) = rows_of([result(carried_bytes=carried, config={"plugins": plugins})])
+    assert (row.carried_bytes, row.winners) == (30, 0.2)
+    (row,) = rows_of([result()])
+    assert math.isnan(row.winners)
+
+
 def test_one_seed_has_no_spread_and_a_joint_baseline_forgets_nothing(result):
     (row,) = rows_of([result(joint=True)])
     assert math.isnan(row.acc.std)
