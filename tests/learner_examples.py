@@ -42,10 +42,15 @@ LEARNERS = {
         "plugins": [{"name": "synaptic_intelligence", "mode": "slow", "c": 10}],
     },
     "patch_code": {
+        "train_ep": 1,
         "scenario": "class",
         "plugins": [{"name": "patch_code", "filters": 20, "sizes": [3], "winners": 0.2}, {"name": "discriminant"}],
     },
-    "random_code": {"scenario": "domain", "plugins": [{"name": "random_code", "units": 300}, {"name": "ridge"}]},
-    "fly": {"plugins": [{"name": "random_code", "units": 300}, {"name": "hebbian"}]},
+    "random_code": {
+        "train_ep": 1,
+        "scenario": "domain",
+        "plugins": [{"name": "random_code", "units": 300}, {"name": "ridge"}],
+    },
+    "fly": {"train_ep": 1, "plugins": [{"name": "random_code", "units": 300}, {"name": "hebbian"}]},
     "readout_on_top": {**SPARSE, "plugins": [{"name": "discriminant", "ridge": None}]},
 }

@@ -3,6 +3,7 @@ that skip without CUDA.
 """
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,16 +61,28 @@ def test_the_stand_in_refuses_to_mix_devices() -> None:
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_accuracies_are_those_of_the_cpu(name, tmp_path) -> None:
-    def run(device: torch.device) -> tuple[Run, np.ndarray]:
-        config = small_config(**LEARNERS[name], **NO_DROPOUT)
-        run = Run(config, small_benchmark(config, 3), 3, device, Observer())
-        return run, np.asarray(run.run(tmp_path / f"{device.type}.pt")["accs"])
-
-    _, expected = run(torch.device("cpu"))
+    _, expected = _run(name, torch.device("cpu"), tmp_path)
     with stand_in_gpu() as gpu:
-        there, accs = run(gpu)
+        there, accs = _run(name, gpu, tmp_path)
         assert {tensor.device for tensor in there.learner.model.state_dict().values()} == {GPU}
     np.testing.assert_allclose(accs, expected, atol=0.06)  # at most one of some twenty test samples of a task
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("name", LEARNERS)
+def test_accuracies_on_cuda_are_those_of_the_cpu(name, tmp_path) -> None:
+    _, expected = _run(name, torch.device("cpu"), tmp_path)
+    there, accs = _run(name, torch.device("cuda"), tmp_path)
+    assert {tensor.device.type for tensor in there.learner.model.state_dict().values()} == {"cuda"}
+    # Sums are in another order, so training goes its own way in the end: a few of some twenty test samples of a task.
+    np.testing.assert_allclose(accs, expected, atol=0.25)
+    assert abs(np.nanmean(accs) - np.nanmean(expected)) < 0.05
+
+
+def _run(name: str, device: torch.device, folder: Path) -> tuple[Run, np.ndarray]:
+    config = small_config(**LEARNERS[name], **NO_DROPOUT)
+    run = Run(config, small_benchmark(config, 3), 3, device, Observer())
+    return run, np.asarray(run.run(folder / f"{device.type}.pt")["accs"])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

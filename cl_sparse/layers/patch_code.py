@@ -14,6 +14,7 @@ from cl_sparse.layers.windows import cells, windows
 
 _PATCHES = 200_000  # to learn the filters of one size from
 _CHUNK = 1 << 23  # responses computed together, in bytes: they stay in the cache, and their memory is used again
+_CHUNK_OF_DEVICE = 1 << 28
 
 
 class PatchCode(FixedFeatures):
@@ -121,22 +122,21 @@ class PatchCode(FixedFeatures):
         _, height, width = self.image
         rows, columns = height - filters.size + 1, width - filters.size + 1
         cell_of, weights = cells(rows, columns).to(x.device), windows(rows, columns, self.grid).to(x)
-        step = max(1, _CHUNK // (rows * columns * len(filters.weight) * 2))
-        pooled = torch.cat([weights @ self._summed(part, filters, cell_of) for part in torch.split(x, step)])
+        chunk = _CHUNK if x.device.type == "cpu" else _CHUNK_OF_DEVICE
+        step = max(1, chunk // (rows * columns * len(filters.weight) * 2))
+        pooled = torch.cat([self._pooled(part, filters, cell_of, weights) for part in torch.split(x, step)])
         return self._folded(pooled).sqrt_().flatten(1)
 
-    def _summed(self, x: Tensor, filters: PatchFilters, cell_of: Tensor) -> Tensor:
-        """Return the sums of the codes over each cell, (B, cells, filters)."""
+    def _pooled(self, x: Tensor, filters: PatchFilters, cell_of: Tensor, weights: Tensor) -> Tensor:
+        """Return the codes under each window, (B, windows, filters)."""
         patches = nn.functional.unfold(x, filters.size).transpose(1, 2)
-        if self.code == "triangle":
-            return _sum_cells(_triangle(patches, filters), cell_of)
-        if x.device.type != "cpu" or x.dtype != torch.float32:
-            responses = filters(patches)
-            threshold = responses.topk(self.k + 1, dim=2).values[..., -1:]
-            return _sum_cells((responses - threshold).relu_(), cell_of)
-        return self._summed_fast(patches, filters, cell_of)
+        if self.code == "winners" and x.device.type == "cpu" and x.dtype == torch.float32:
+            return weights @ self._summed(patches, filters, cell_of)
+        code = _triangle(patches, filters) if self.code == "triangle" else _winners(filters(patches), self.k)
+        return weights[:, cell_of] @ code
 
-    def _summed_fast(self, patches: Tensor, filters: PatchFilters, cell_of: Tensor) -> Tensor:
+    def _summed(self, patches: Tensor, filters: PatchFilters, cell_of: Tensor) -> Tensor:
+        """Return the sums of the winners' codes over each cell, (B, cells, filters)."""
         from cl_sparse.kernels import local_winners as kernels
 
         responses = _product(patches, filters)
@@ -167,6 +167,11 @@ def _multiplies_bfloat16() -> bool:
     return bool(can.get("amx_bf16") or can.get("avx512_bf16"))
 
 
+def _winners(responses: Tensor, k: int) -> Tensor:
+    threshold = responses.topk(k + 1, dim=2, sorted=False).values.amin(2, keepdim=True)
+    return (responses - threshold).relu_()
+
+
 def _triangle(patches: Tensor, filters: PatchFilters) -> Tensor:
     white = (filters.normalized(patches) - filters.mean) @ filters.whitening
     fast = white.device.type == "cpu" and white.dtype == torch.float32
@@ -174,10 +179,6 @@ def _triangle(patches: Tensor, filters: PatchFilters) -> Tensor:
     squares = white.square().sum(-1, keepdim=True) + filters.weight.square().sum(1)
     distances = (squares - 2 * responses).clamp_(min=0).sqrt_()
     return (distances.mean(-1, keepdim=True) - distances).relu_()
-
-
-def _sum_cells(code: Tensor, cell_of: Tensor) -> Tensor:
-    return code.new_zeros(len(code), int(cell_of[-1]) + 1, code.shape[2]).index_add_(1, cell_of, code)
 
 
 def _draw_patches(images: Tensor, size: int, number: int, generator: torch.Generator) -> Tensor:

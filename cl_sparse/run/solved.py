@@ -29,6 +29,8 @@ def features_of(config: ExperimentConfig) -> Method | None:
             f"{config.name}: plugins: fixed features go with one readout (such as discriminant), no other method and "
             f"strategy sequential, not {what}"
         )
+    if {config.epochs(0), config.epochs(1)} != {1}:
+        raise UserError(f"{config.place('train_ep')}: fixed features pass over the data once: choose train_ep=1")
     return features[0]
 
 

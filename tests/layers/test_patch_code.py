@@ -78,6 +78,14 @@ def test_a_code_is_that_of_a_slow_loop_over_places(
     assert float((code.float()(x) - expected).abs().mean()) < 0.02 * float(expected.mean())
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("kind", ["winners", "triangle"])
+def test_a_code_on_cuda_is_that_of_the_cpu(kind: str) -> None:
+    code = fitted(code=kind).double()
+    x = images(5).double()
+    torch.testing.assert_close(code.cuda()(x.cuda()).cpu(), code.cpu()(x), rtol=1e-5, atol=1e-6)
+
+
 def test_mirror_images_have_the_same_code() -> None:
     code = fitted().double()
     x = images(4).double()

@@ -25,13 +25,24 @@ PATCHES = {"name": "patch_code", "filters": 60, "sizes": [4], "winners": 0.2, "m
     ],
 )
 def test_split_digits_are_learned_in_one_pass_and_kept(make_run, tmp_path, scenario, told, least):
-    run = make_run(scenario=scenario, num_batch=5, plugins=[PATCHES, {"name": "discriminant"}])
+    run = make_run(scenario=scenario, num_batch=5, train_ep=1, plugins=[PATCHES, {"name": "discriminant"}])
     stats = run.run(tmp_path / "x.pt")
     assert np.nanmean(stats["accs"][-1]) > least
     assert (stats["task_info_train"], stats["task_info_test"]) == told
     assert stats["carried_bytes"][-1]["buffers"] == sum(b.nbytes for b in run.learner.model.buffers())
     assert stats["samples"] == [len(e.dataset) for e in run.benchmark.train_stream]
     assert stats["multiply_adds"] == {"features": 60 * 16 * 25, "readout": 540 * 10}
+
+
+@pytest.mark.parametrize("kind", ["winners", "triangle"])
+def test_accuracy_is_the_same_where_the_cpu_multiplies_bfloat16(make_run, tmp_path, monkeypatch, kind):
+    accs = []
+    for here in (True, False):
+        monkeypatch.setattr("cl_sparse.layers.patch_code._multiplies_bfloat16", lambda here=here: here)
+        plugins = [{**PATCHES, "code": kind}, {"name": "discriminant"}]
+        stats = make_run(scenario="class", num_batch=5, train_ep=1, plugins=plugins).run(tmp_path / f"{here}.pt")
+        accs.append(np.nanmean(stats["accs"][-1]))
+    assert abs(accs[0] - accs[1]) < 0.01
 
 
 def learner(benchmark: SplitDigits, features: torch.nn.Module) -> ClosedFormLearner:
@@ -73,6 +84,8 @@ def test_a_readout_on_a_trained_nets_features_takes_the_place_of_its_head(make_r
         ([PATCHES], {}, "go with one readout"),
         ([PATCHES, {"name": "ridge"}, {"name": "frozen"}], {}, "no other method"),
         ([PATCHES, {"name": "ridge"}], {"strategy": "joint"}, "strategy sequential"),
+        ([PATCHES, {"name": "ridge"}], {"train_ep": 2}, "train_ep: fixed features pass over the data once"),
+        ([PATCHES, {"name": "ridge"}], {"train_ep_inc": 3}, "choose train_ep=1"),
         ([{"name": "ridge"}, {"name": "hebbian"}], {}, "one readout, not ridge, hebbian"),
         ([{**PATCHES, "sizes": [9]}, {"name": "ridge"}], {}, "too few 9×9 patches"),
         ([PATCHES, {"name": "ridge", "max_bytes": 10}], {}, "max_bytes must be at least"),
@@ -81,7 +94,7 @@ def test_a_readout_on_a_trained_nets_features_takes_the_place_of_its_head(make_r
 )
 def test_what_does_not_go_together_is_refused_in_one_line(make_run, plugins, more, message):
     with pytest.raises(UserError, match=message) as caught:
-        make_run(plugins=plugins, **more)
+        make_run(plugins=plugins, **{"train_ep": 1, **more})
     assert "\n" not in str(caught.value)
 
 
