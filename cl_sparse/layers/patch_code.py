@@ -130,17 +130,18 @@ class PatchCode(FixedFeatures):
     def _pooled(self, x: Tensor, filters: PatchFilters, cell_of: Tensor, weights: Tensor) -> Tensor:
         """Return the codes under each window, (B, windows, filters)."""
         patches = nn.functional.unfold(x, filters.size).transpose(1, 2)
-        if self.code == "winners" and x.device.type == "cpu" and x.dtype == torch.float32:
-            return weights @ self._summed(patches, filters, cell_of)
-        code = _triangle(patches, filters) if self.code == "triangle" else _winners(filters(patches), self.k)
-        return weights[:, cell_of] @ code
+        if self.code == "triangle":
+            return weights[:, cell_of] @ _triangle(patches, filters)
+        responses = _product(patches, filters)
+        if responses.dtype == torch.bfloat16 and x.device.type == "cpu":
+            return weights @ self._summed(responses, cell_of)
+        return weights[:, cell_of] @ _winners(responses, self.k).to(x)
 
-    def _summed(self, patches: Tensor, filters: PatchFilters, cell_of: Tensor) -> Tensor:
+    def _summed(self, responses: Tensor, cell_of: Tensor) -> Tensor:
         """Return the sums of the winners' codes over each cell, (B, cells, filters)."""
         from cl_sparse.kernels import local_winners as kernels
 
-        responses = _product(patches, filters)
-        out = torch.zeros(len(patches), int(cell_of[-1]) + 1, len(filters.weight))
+        out = torch.zeros(len(responses), int(cell_of[-1]) + 1, responses.shape[2])
         kernels.use_torch_threads()
         kernels.sum_winners(array(responses.view(torch.int16)), self.k, array(cell_of), array(out))
         return out
@@ -154,10 +155,15 @@ class PatchCode(FixedFeatures):
 
 
 def _product(patches: Tensor, filters: PatchFilters) -> Tensor:
-    """Return the responses as bfloat16; multiplied in bfloat16 where the CPU is made for it."""
+    """Return the responses: of float32 patches in bfloat16, and multiplied in it where the device is made for it."""
+    if patches.dtype != torch.float32:
+        responses: Tensor = filters(patches)
+        return responses
     weight = filters.whitening @ filters.weight.T
     flat = filters.normalized(patches) - filters.mean
-    return flat.bfloat16() @ weight.bfloat16() if _multiplies_bfloat16() else (flat @ weight).bfloat16()
+    if patches.device.type != "cpu" or _multiplies_bfloat16():
+        return flat.bfloat16() @ weight.bfloat16()
+    return (flat @ weight).bfloat16()
 
 
 @functools.cache
@@ -168,14 +174,19 @@ def _multiplies_bfloat16() -> bool:
 
 
 def _winners(responses: Tensor, k: int) -> Tensor:
-    threshold = responses.topk(k + 1, dim=2, sorted=False).values.amin(2, keepdim=True)
-    return (responses - threshold).relu_()
+    """Return relu(v − v_(k+1)) of responses (B, places, filters), in 32 bits or more."""
+    n = responses.shape[2]
+    if 2 * k < n:
+        threshold = responses.topk(k + 1, sorted=False).values.amin(2, keepdim=True)
+    else:  # the same number, found among fewer
+        threshold = responses.topk(n - k, largest=False, sorted=False).values.amax(2, keepdim=True)
+    wide = torch.promote_types(responses.dtype, torch.float32)
+    return (responses.to(wide) - threshold.to(wide)).relu_()
 
 
 def _triangle(patches: Tensor, filters: PatchFilters) -> Tensor:
     white = (filters.normalized(patches) - filters.mean) @ filters.whitening
-    fast = white.device.type == "cpu" and white.dtype == torch.float32
-    responses = _product(patches, filters).float() if fast else white @ filters.weight.T
+    responses = _product(patches, filters).to(white)
     squares = white.square().sum(-1, keepdim=True) + filters.weight.square().sum(1)
     distances = (squares - 2 * responses).clamp_(min=0).sqrt_()
     return (distances.mean(-1, keepdim=True) - distances).relu_()

@@ -63,12 +63,12 @@ def slow(code: PatchCode, image: Tensor, filters: PatchFilters) -> Tensor:
 @pytest.mark.parametrize("cpu", ["that multiplies bfloat16", "that does not"])
 @pytest.mark.parametrize("kind", ["winners", "triangle"])
 @pytest.mark.parametrize("mirror", [True, False])
-@pytest.mark.parametrize("sizes", [[4], [3, 5]])
+@pytest.mark.parametrize(("sizes", "winners"), [([4], 0.3), ([3, 5], 0.75)])
 def test_a_code_is_that_of_a_slow_loop_over_places(
-    monkeypatch: pytest.MonkeyPatch, cpu: str, kind: str, mirror: bool, sizes: list[int]
+    monkeypatch: pytest.MonkeyPatch, cpu: str, kind: str, mirror: bool, sizes: list[int], winners: float
 ) -> None:
     monkeypatch.setattr("cl_sparse.layers.patch_code._multiplies_bfloat16", lambda: cpu == "that multiplies bfloat16")
-    code = fitted(code=kind, mirror=mirror, sizes=sizes)
+    code = fitted(code=kind, mirror=mirror, sizes=sizes, winners=winners)
     x = images(3)
     expected = torch.stack([torch.cat([slow(code, image, f) for f in code.filters]) for image in x])
     assert code(x).shape == (3, code.width)
@@ -84,6 +84,9 @@ def test_a_code_on_cuda_is_that_of_the_cpu(kind: str) -> None:
     code = fitted(code=kind).double()
     x = images(5).double()
     torch.testing.assert_close(code.cuda()(x.cuda()).cpu(), code.cpu()(x), rtol=1e-5, atol=1e-6)
+    code, x = code.float(), x.float()
+    on_cpu = code.cpu()(x)
+    assert float((code.cuda()(x.cuda()).cpu() - on_cpu).abs().mean()) < 0.02 * float(on_cpu.mean())
 
 
 def test_mirror_images_have_the_same_code() -> None:

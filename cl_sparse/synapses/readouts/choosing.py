@@ -29,7 +29,7 @@ def least_cross_validation(moments: Moments, ridges: Sequence[float] = RIDGES) -
 
     Args:
         moments: of at least one sample.
-        ridges: to choose from.
+        ridges: to choose from, the largest of them more than the rounding of the sums.
     """
     shares = (moments.counts / moments.n).double()
     errors = {}
@@ -37,7 +37,10 @@ def least_cross_validation(moments: Moments, ridges: Sequence[float] = RIDGES) -
         total, with_targets = total_covariance(moments)
         lower = total.tril(-1)
         variances = total.diagonal().clone()
-        factor, scale = factor_shrunk(total, ridge)
+        try:
+            factor, scale = factor_shrunk(total, ridge)
+        except ArithmeticError:  # less than the rounding of the sums: none to choose
+            continue
         weights = torch.cholesky_solve(with_targets * scale[:, None], factor).mul_(scale[:, None])
         explained = 2 * (weights * with_targets).sum()
         of_weights = 2 * (weights * (lower @ weights)).sum() + (weights.square() * variances[:, None]).sum()

@@ -1,6 +1,7 @@
 """Readouts against the batch solution in float64, whatever the order, the batches and the storage."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from cl_sparse.errors import SettingError
 from cl_sparse.synapses.readouts import Discriminant, Hebbian, Moments, NearestMean, Readout, RecursiveRidge, Ridge
 from cl_sparse.synapses.readouts.choosing import RIDGES, least_cross_validation
 
@@ -158,6 +160,22 @@ def test_what_is_carried_fits_and_says_how_it_is_stored(max_bytes: int | None, s
 def test_too_few_bytes_are_refused() -> None:
     with pytest.raises(ValueError, match="max_bytes must be at least"):
         Moments(D, C, 500)
+
+
+@pytest.mark.parametrize("make", [Discriminant, Ridge])
+def test_a_ridge_below_the_rounding_is_refused_and_never_chosen(make: Any) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(4000, 3, generator=generator) @ torch.randn(3, 300, generator=generator)  # of rank 3
+    classes = torch.arange(4000) % 2
+    readout = make(300, range(2), ridge=1e-6, max_bytes=110_000)
+    readout.update(x + classes[:, None], classes)
+    with pytest.raises(SettingError, match="ridge: 1e-06 is less than the rounding") as caught:
+        readout.solve()
+    assert readout.moments.storage == "fp16"
+    assert "\n" not in str(caught.value)
+    readout.ridge = None
+    readout.solve()
+    assert (readout(x + classes[:, None]).argmax(1) == classes).float().mean() > 0.9
 
 
 def test_a_saved_readout_goes_on_where_it_was() -> None:
