@@ -103,7 +103,9 @@ class PatchCode(FixedFeatures):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        """Return the codes (B, width) of images (B, channels, height, width)."""
+        """Return the codes (B, width) of images (B, channels, height, width); 0 while the filters are."""
+        if not self.fitted:
+            return x.new_zeros(len(x), self.width)
         return torch.cat([self._code(x.reshape(-1, *self.image), filters) for filters in self._sizes()], dim=1)
 
     def multiply_adds(self) -> int:

@@ -39,7 +39,15 @@ class FixedNet(nn.Module):
         Raises:
             ValueError: the task labels are needed, and there are none or wrong ones.
         """
-        logits: Tensor = self.readout(self.features(x))
+        return self.logits(self.features(x), task_labels)
+
+    def logits(self, features: Tensor, task_labels: Tensor | None = None) -> Tensor:
+        """Return the logits of a batch's features (B, width).
+
+        Raises:
+            ValueError: as :meth:`forward`.
+        """
+        logits: Tensor = self.readout(features)
         if not self.needs_task_labels:
             return logits
         labels, _ = checked_labels(task_labels, len(self.columns))

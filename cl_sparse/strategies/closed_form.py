@@ -7,6 +7,7 @@ from torch import Tensor
 
 from cl_sparse.data import BatchLoader, ids, stream_of
 from cl_sparse.models.fixed import FixedNet
+from cl_sparse.strategies.kept_features import KeptFeatures
 from cl_sparse.strategies.learner import Learner
 from cl_sparse.synapses.readouts import Readout
 
@@ -41,6 +42,16 @@ class ClosedFormLearner(Learner):
         super().__init__(model=model, train_epochs=1, **keywords)
         self.class_of = class_of
         self.generator = generator or torch.Generator().manual_seed(0)
+        self._kept: KeptFeatures | None = None
+
+    def forward(self) -> Tensor:
+        """Return the logits of the current mini-batch, (batch, outputs); a test sample's features are computed once."""
+        features = self.model.features
+        if self.is_training or not features.fitted:
+            return super().forward()
+        self._kept = self._kept or KeptFeatures(features)
+        logits = self.model.logits(self._kept(self.mb_x), self.mb_task_id)
+        return self._restricted(logits, torch.finfo(logits.dtype).min)
 
     def training_epoch(self, **kwargs: Any) -> None:
         """Pass over the experience's data, then solve."""

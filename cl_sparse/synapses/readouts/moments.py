@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-FP32, FP16 = 4, 2  # bytes of a stored number
+FP32, BITS16 = 4, 2  # bytes of a stored number
+_STEPS = 32_767  # of a correlation in 16 bits, from 0 to 1: evenly, unlike float16, whose large numbers are coarse
 
 
 class Moments(nn.Module):
@@ -21,7 +22,7 @@ class Moments(nn.Module):
         max_bytes: of all that is carried; None: 32 bits.
 
     Attributes:
-        storage: "fp32", "fp16" or "low rank".
+        storage: "fp32", "int16" or "low rank".
         rank: number of eigenvectors, for "low rank".
 
     Raises:
@@ -39,13 +40,14 @@ class Moments(nn.Module):
         super().__init__()
         self.storage, self.rank = _storage(features, classes, max_bytes)
         half = features * (features - 1) // 2
-        kind = torch.get_default_dtype() if self.storage == "fp32" else torch.float16
+        kinds = {"fp32": torch.get_default_dtype(), "int16": torch.int16, "low rank": torch.float16}
         self.register_buffer("counts", torch.zeros(classes))
         self.register_buffer("means", torch.zeros(classes, features))
         self.register_buffer("shift", torch.zeros(features))
         self.register_buffer("diagonal", torch.zeros(features))
         self.register_buffer(
-            "packed", torch.zeros((features, self.rank) if self.storage == "low rank" else half, dtype=kind)
+            "packed",
+            torch.zeros((features, self.rank) if self.storage == "low rank" else half, dtype=kinds[self.storage]),
         )
         self.register_buffer("values", torch.zeros(self.rank))
         self._sums: tuple[Tensor, Tensor] | None = None  # Σxxᵀ and Σx by class, while a task is under way
@@ -95,6 +97,8 @@ class Moments(nn.Module):
             for row in range(1, d):  # row by row: index tensors would be four times as large as the matrix
                 matrix[row, :row] = self.packed[start : start + row]
                 start += row
+            if self.storage == "int16":
+                matrix /= _STEPS
         matrix.diagonal().fill_(1.0)
         scale = self.diagonal.sqrt()
         return matrix.mul_(scale[:, None]).mul_(scale)
@@ -122,6 +126,8 @@ class Moments(nn.Module):
         if self.storage == "low rank":
             self._pack_low_rank(scatter)
             return
+        if self.storage == "int16":
+            scatter.mul_(_STEPS).round_().clamp_(-_STEPS, _STEPS)
         start = 0
         for row in range(1, len(scatter)):
             self.packed[start : start + row] = scatter[row, :row]
@@ -150,10 +156,10 @@ def _storage(d: int, classes: int, max_bytes: int | None) -> tuple[str, int]:
     half = d * (d - 1) // 2
     if max_bytes is None or always + FP32 * half <= max_bytes:
         return "fp32", 0
-    if always + FP16 * half <= max_bytes:
-        return "fp16", 0
-    rank = (max_bytes - always) // (FP16 * d + FP32)
+    if always + BITS16 * half <= max_bytes:
+        return "int16", 0
+    rank = (max_bytes - always) // (BITS16 * d + FP32)
     if rank < 1:
-        least = always + FP16 * d + FP32
+        least = always + BITS16 * d + FP32
         raise ValueError(f"max_bytes must be at least {least} for {d} features and {classes} classes, not {max_bytes}")
     return "low rank", min(rank, d)
