@@ -17,6 +17,7 @@ from cl_sparse.config.experiments import Catalogue, load_experiments, parse_over
 from cl_sparse.config.wording import near, shortened
 from cl_sparse.errors import UserError
 from cl_sparse.output import drop_unwritten, writing
+from cl_sparse.run.data_check import check_data
 from cl_sparse.run.plan import RunPlan
 
 DEFAULT_NAME = "quickstart"
@@ -164,6 +165,7 @@ def _run(arguments: argparse.Namespace) -> int:
     _check_seeds(plan)
     if not plan.dry_run:
         _check_writable(plan.results_dir)
+    check_data(plan)
     from cl_sparse.run.session import run  # torch and Avalanche: seconds, so not before everything above is right
 
     return run(plan)

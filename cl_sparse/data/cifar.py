@@ -6,11 +6,6 @@ from typing import Any
 import torch
 
 import cl_sparse.compat
-
-# isort: split
-from torchvision.datasets import CIFAR10, CIFAR100
-from torchvision.datasets.utils import check_integrity
-
 from cl_sparse.data.download import fetch_into
 from cl_sparse.data.image_data import ImageData, make_image_data, scaled
 from cl_sparse.data.image_folder import read_folder
@@ -27,11 +22,15 @@ def load_cifar10(root: Path) -> ImageData:
     The archive, unpacked (``<root>/cifar-10-batches-py``) or not (``<root>/cifar-10-python.tar.gz``), is preferred; a
     damaged one is an error, never a reason to take the images instead. Classes have the official, alphabetical numbers.
     """
+    from torchvision.datasets import CIFAR10  # a second, so not before it is needed
+
     return _load(CIFAR10, "cifar10", root, _CIFAR10, CIFAR10_CLASSES)
 
 
 def load_cifar100(root: Path) -> ImageData:
     """Return CIFAR-100 with its 100 fine classes, from the places as for CIFAR-10 ("cifar-100-python", "cifar100")."""
+    from torchvision.datasets import CIFAR100
+
     return _load(CIFAR100, "cifar100", root, _CIFAR100, None)
 
 
@@ -60,6 +59,8 @@ def _load(
 
 
 def _unpack(dataset: Any, root: Path, archive: Path) -> None:
+    from torchvision.datasets.utils import check_integrity
+
     try:
         if not check_integrity(archive, dataset.tgz_md5):
             raise UserError(f"{archive}: damaged or incomplete (wrong checksum); delete it and fetch it again")
@@ -69,6 +70,8 @@ def _unpack(dataset: Any, root: Path, archive: Path) -> None:
 
 
 def _read_official(dataset: Any, name: str, root: Path, mean: tuple[float, ...], std: tuple[float, ...]) -> ImageData:
+    from torchvision.datasets.utils import check_integrity
+
     expected = [*dataset.train_list, *dataset.test_list, [dataset.meta["filename"], dataset.meta["md5"]]]
     try:
         for file_name, checksum in expected:  # torchvision only says that something is wrong, not which file

@@ -6,10 +6,6 @@ from typing import Any
 from torch import Tensor
 
 import cl_sparse.compat
-
-# isort: split
-from torchvision.datasets import MNIST, FashionMNIST
-
 from cl_sparse.data.download import fetch_into
 from cl_sparse.data.idx import read_idx
 from cl_sparse.data.image_data import ImageData, make_image_data, scaled
@@ -21,7 +17,7 @@ _FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx
 
 def load_mnist(root: Path) -> ImageData:
     """Return MNIST from ``<root>/MNIST/raw`` (files plain or .gz); download it there when absent."""
-    files = _find(root / "MNIST" / "raw") or _download(MNIST, "mnist", root, [root / "MNIST" / "raw"], "")
+    files = _find(root / "MNIST" / "raw") or _download("MNIST", "mnist", root, [root / "MNIST" / "raw"], "")
     names = [str(c) for c in range(10)]
     return _build("mnist", files, names, "torchvision archive", mean=0.1307, std=0.3081)
 
@@ -35,8 +31,8 @@ def load_fashion_mnist(root: Path) -> ImageData:
         source = "Debian dataset-fashion-mnist"
     if files is None:
         debian = ", or install the Debian package dataset-fashion-mnist"
-        files = _download(FashionMNIST, "fashion_mnist", root, [raw, DEBIAN_FASHION], debian)
-    return _build("fashion_mnist", files, FashionMNIST.classes, source, mean=0.2860, std=0.3530)
+        files = _download("FashionMNIST", "fashion_mnist", root, [raw, DEBIAN_FASHION], debian)
+    return _build("fashion_mnist", files, _torchvision("FashionMNIST").classes, source, mean=0.2860, std=0.3530)
 
 
 def _find(folder: Path) -> list[Path] | None:
@@ -48,8 +44,14 @@ def _find(folder: Path) -> list[Path] | None:
     return [p for p in found if p is not None] if all(found) else None
 
 
-def _download(dataset: Any, name: str, root: Path, looked_in: list[Path], other_ways: str) -> list[Path]:
-    folder = Path(dataset.__name__) / "raw"
+def _torchvision(name: str) -> Any:
+    from torchvision import datasets  # a second, so not before it is needed
+
+    return getattr(datasets, name)
+
+
+def _download(kind: str, name: str, root: Path, looked_in: list[Path], other_ways: str) -> list[Path]:
+    folder, dataset = Path(kind) / "raw", _torchvision(kind)
     fetch_into(root, folder, lambda target: dataset(target, download=True), name, looked_in, other_ways)
     files = _find(root / folder)
     if files is None:

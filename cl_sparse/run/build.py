@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmarks.base import Benchmark
 from cl_sparse.config import ExperimentConfig, registry
-from cl_sparse.errors import SettingError, UserError
+from cl_sparse.errors import UserError
 from cl_sparse.layers import ActiveLinear
 from cl_sparse.layers.consumers import WEIGHT_LAYERS
 from cl_sparse.models import (
@@ -35,6 +35,7 @@ from cl_sparse.plugins import (
     SparsityProbe,
     StopOnDivergence,
 )
+from cl_sparse.run.data_check import blamed_on
 from cl_sparse.run.methods import method_plugins, methods_of, strategy_of
 from cl_sparse.run.solved import class_table, features_of, readout_of, solved_net
 from cl_sparse.seeding import derive_seed
@@ -262,8 +263,6 @@ def build_benchmark(config: ExperimentConfig, seed: int, data_root: Path | None)
     """
     create: Any = registry.resolve("benchmark", config.effective_benchmark)
     seed = config.effective_stream_seed(seed)
-    try:
+    with blamed_on(config):
         benchmark: Benchmark = create(seed=seed, data_root=data_root, **config.benchmark_args())
-    except SettingError as error:
-        raise UserError(f"{config.place(error.key)}: {error.problem}") from error
     return benchmark

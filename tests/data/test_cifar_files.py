@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.datasets import CIFAR10, CIFAR100
 
 import cl_sparse.data.cifar as module
 from benchmarks import iCIFAR10, iCIFAR100
@@ -24,7 +25,7 @@ def md5(path: Path) -> str:
 
 def write_official(root: Path, monkeypatch: pytest.MonkeyPatch, *, fine: bool = False) -> Path:
     """Write a small set in the official layout and make torchvision expect its checksums."""
-    dataset = module.CIFAR100 if fine else module.CIFAR10
+    dataset = CIFAR100 if fine else CIFAR10
     classes = [f"class{i:02}" for i in range(100)] if fine else list(module.CIFAR10_CLASSES)
     folder = root / dataset.base_folder
     folder.mkdir(parents=True)
@@ -58,7 +59,7 @@ def write_images(root: Path, names: tuple[str, ...] = module.CIFAR10_CLASSES) ->
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     _load.cache_clear()
-    for dataset in (module.CIFAR10, module.CIFAR100):
+    for dataset in (CIFAR10, CIFAR100):
         monkeypatch.setattr(dataset, "url", "http://127.0.0.1:9/archive.tar.gz")
 
 
@@ -71,7 +72,7 @@ def test_official_archive_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert benchmark.task_classes == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
     assert benchmark.tensors["train"].input_shape == (3, 32, 32)
     assert len(benchmark.tensors["train"]) == 100
-    torchvision_set = module.CIFAR10(tmp_path)
+    torchvision_set = CIFAR10(tmp_path)
     data = load_data("cifar10", tmp_path)
     assert torch.equal(data.x_train[3].permute(1, 2, 0), torch.from_numpy(torchvision_set.data[3]))
 
@@ -114,7 +115,7 @@ def test_a_damaged_archive_is_no_reason_to_take_the_images(tmp_path: Path, monke
 def pack(folder: Path, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(folder, arcname=folder.name)
-    monkeypatch.setattr(module.CIFAR10, "tgz_md5", md5(archive))
+    monkeypatch.setattr(CIFAR10, "tgz_md5", md5(archive))
 
 
 def test_a_packed_archive_is_unpacked_and_a_damaged_one_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +146,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         url = f"http://127.0.0.1:{server.server_port}/cifar-10-python.tar.gz"
-        monkeypatch.setattr(module.CIFAR10, "url", url)
+        monkeypatch.setattr(CIFAR10, "url", url)
         yield folder / "cifar-10-python.tar.gz"
         server.shutdown()
         thread.join()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchvision.datasets import MNIST, FashionMNIST
 
 import cl_sparse.data.mnist as module
 from benchmarks import PermutedMNIST, SplitMNIST
@@ -65,13 +66,13 @@ def mirror(tmp_path: Path) -> Iterator[tuple[Path, str]]:
 
 def point_to(monkeypatch: pytest.MonkeyPatch, folder: Path, url: str) -> None:
     resources = [(f"{n}.gz", hashlib.md5((folder / f"{n}.gz").read_bytes()).hexdigest()) for n in FILES]
-    for dataset in (module.MNIST, module.FashionMNIST):
+    for dataset in (MNIST, FashionMNIST):
         monkeypatch.setattr(dataset, "mirrors", [url])
         monkeypatch.setattr(dataset, "resources", resources)
 
 
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    for dataset in (module.MNIST, module.FashionMNIST):
+    for dataset in (MNIST, FashionMNIST):
         monkeypatch.setattr(dataset, "mirrors", ["http://127.0.0.1:9/"])
 
 

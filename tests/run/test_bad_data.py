@@ -1,5 +1,6 @@
 """Bad data, devices, checkpoints and results, each in a process of its own: what a config alone cannot tell."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -35,6 +36,26 @@ def test_absent_data(tmp_path: Path) -> None:
     assert "mnist" in line
     assert "nowhere" in line
     assert "CL_SPARSE_DATA" in line
+
+
+@pytest.mark.parametrize("state", ["absent", "truncated", "too few for a subset", "no such npz"])
+def test_data_are_refused_before_avalanche_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    (tmp_path / "avalanche.py").write_text("raise SystemExit('Avalanche is imported')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    if state == "truncated":
+        raw = tmp_path / "data" / "MNIST" / "raw"
+        raw.mkdir(parents=True)
+        for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+            (raw / f"{name}-ubyte").write_bytes(b"\0\0\x08\x03" + bytes(30))
+    arguments, message = {
+        "absent": (["--name", "MLP_1Layer"], "mnist: not found in"),
+        "truncated": (["--name", "MLP_1Layer"], "train-images-idx3-ubyte: "),
+        "too few for a subset": (["--set", "train_subset=100000"], "--set train_subset: "),
+        "no such npz": (settings(dataset="npz:none.npz"), "none.npz"),
+    }[state]
+    assert message in refusal(tmp_path, *arguments)
 
 
 def test_a_data_root_that_cannot_be_read(tmp_path: Path) -> None:
