@@ -10,7 +10,7 @@ COUNTERPARTS = {
     "class_ids_from_zero_in_each_exp": 'scenario: "task" and "domain" have labels from 0 in each task',
     "class_ids_from_zero_from_first_exp": 'scenario: labels of "class" are the original classes, whatever their order',
     "first_exp_with_half_classes": "n_tasks alone: all tasks have equally many classes",
-    "rotations_list": "angles=[...]",
+    "rotations_list": "angles=[...] of RotatedMNIST",
     "train_transform": 'normalize, or a benchmark of your own (docs/how_it_is_built.md, "Add a benchmark")',
     "eval_transform": 'normalize, or a benchmark of your own (docs/how_it_is_built.md, "Add a benchmark")',
     "dataset_root": "data_root",

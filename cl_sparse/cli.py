@@ -33,6 +33,10 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(message.removeprefix("argument "))
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        with writing():  # argparse would end as if what cannot be written had been
+            print(message, end="", file=file, flush=True)
+
 
 class _Once(argparse.Action):
     """Stores an option's value; refuses a second one, of which the last would win without a word."""

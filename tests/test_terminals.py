@@ -37,6 +37,7 @@ def test_a_run_in_odd_surroundings(tmp_path: Path) -> None:
     ("command", "code", "line"),
     [
         ("RUN --list > /dev/full", 2, b"error: standard output: cannot be written to (No space left on device)\n"),
+        ("RUN --help > /dev/full", 2, b"error: standard output: cannot be written to (No space left on device)\n"),
         ("RUN --list >&-", 0, b""),
         ("RUN --set lr=-1 >&-", 2, b"error: --set lr: -1 is out of range: above 0\n"),
         ("RUN --set lr=-1 > /dev/full", 2, b"error: --set lr: -1 is out of range: above 0\n"),
