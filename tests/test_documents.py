@@ -18,7 +18,7 @@ def blocks(language):
 
 def test_generated_parts_are_current(monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert report(["README.md", "docs/results.md", "--check"]) == 0
+    assert report(["README.md", "docs/results.md", "docs/fixed_codes.md", "--check"]) == 0
 
 
 def test_the_avalanche_script_runs(tmp_path):
@@ -37,6 +37,11 @@ def test_the_plain_loop_runs():
     exec(compile(script, "README.md", "exec"), {"__name__": "readme"})
 
 
+def test_the_script_of_fixed_codes_runs():
+    (script,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "fixed_codes.md").read_text(), re.DOTALL)
+    exec(compile(script, "fixed_codes.md", "exec"), {"__name__": "fixed_codes"})
+
+
 def test_the_experiments_it_shows_are_valid(tmp_path, monkeypatch):
     (yaml,) = blocks("yaml")
     (tmp_path / "exps").mkdir()
@@ -47,10 +52,10 @@ def test_the_experiments_it_shows_are_valid(tmp_path, monkeypatch):
 
 
 def test_every_experiment_it_names_exists():
-    text = (ROOT / "README.md").read_text()
+    texts = [(ROOT / "README.md").read_text(), (ROOT / "docs" / "fixed_codes.md").read_text()]
     catalogue = load_experiments()
-    for names in re.findall(r"run_exps\.py --name ('[^']+'|\S+)", text):
-        assert catalogue.select([names.strip("'")], {})
+    for names in re.findall(r"run_exps\.py --name ('[^']+'|[\w ]+)", " ".join(texts)):
+        assert catalogue.select([names.strip("'")] if "'" in names else names.split(), {})
 
 
 def _environment():
