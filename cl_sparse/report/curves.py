@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cl_sparse.metrics import MeanStd
+from cl_sparse.report import numbers
 from cl_sparse.report.figures import COLOURS, MARKERS, accuracy_axes, legend_below, new_figure, save_figure
 from cl_sparse.report.rows import Result, Row, group_results, row_of
 
@@ -16,15 +17,17 @@ class Quantity:
     Attributes:
         label: of the axis, with the unit.
         of: its value for an experiment, above 0; NaN where it has none.
+        text: how a value is written at the axis.
     """
 
     label: str
     of: Callable[[Row], float]
+    text: Callable[[float], str]
 
 
 QUANTITIES: Mapping[str, Quantity] = {
-    "bytes": Quantity("bytes carried from task to task", lambda row: row.carried_bytes),
-    "winners": Quantity("share of winners", lambda row: row.winners),
+    "bytes": Quantity("bytes carried from task to task", lambda row: row.carried_bytes, numbers.count),
+    "winners": Quantity("winners, %", lambda row: row.winners, lambda share: f"{100 * share:g}"),
 }
 
 
@@ -39,8 +42,13 @@ def accuracy_against_png(families: Mapping[str, Sequence[Result]], quantity: Qua
     Raises:
         UserError: the file cannot be written.
     """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
     figure, axes = new_figure(7.5, 5.0)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: quantity.text(value)))
+    axes.xaxis.set_minor_locator(NullLocator())
     for i, (label, results) in enumerate(families.items()):
         points = _points(results, quantity)
         x, y, spread = [p[0] for p in points], [p[1].mean for p in points], [_finite(p[1].std) for p in points]
