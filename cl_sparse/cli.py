@@ -18,6 +18,7 @@ from cl_sparse.config.wording import near, shortened
 from cl_sparse.errors import UserError
 from cl_sparse.output import drop_unwritten, writing
 from cl_sparse.run.data_check import check_data
+from cl_sparse.run.memory import check_memory
 from cl_sparse.run.plan import RunPlan
 
 DEFAULT_NAME = "quickstart"
@@ -169,6 +170,8 @@ def _run(arguments: argparse.Namespace) -> int:
     _check_seeds(plan)
     if not plan.dry_run:
         _check_writable(plan.results_dir)
+    for config, _ in plan.runs():
+        check_memory(config)
     check_data(plan)
     from cl_sparse.run.session import run  # torch and Avalanche: seconds, so not before everything above is right
 

@@ -1,12 +1,9 @@
 """From a config and a benchmark to a learner."""
 
-import math
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from torch import nn
 
@@ -36,6 +33,7 @@ from cl_sparse.plugins import (
     StopOnDivergence,
 )
 from cl_sparse.run.data_check import blamed_on
+from cl_sparse.run.memory import check_memory
 from cl_sparse.run.methods import method_plugins, methods_of, strategy_of
 from cl_sparse.run.solved import class_table, features_of, readout_of, solved_net
 from cl_sparse.seeding import derive_seed
@@ -91,25 +89,10 @@ def build_model(
             torch.default_generator.manual_seed(derive_seed(seed, "init", 0))
             return solved_net(config, features, benchmark)
     copies = benchmark.n_tasks if strategy.net_per_task else 1
-    _check_memory(config, benchmark, copies)
+    check_memory(config, benchmark.input_shape, copies)
     with torch.random.fork_rng(devices=[]):
         nets = [_build_net(config, benchmark, device, derive_seed(seed, "init", i)) for i in range(copies)]
     return IndependentNets(nets) if strategy.net_per_task else nets[0]
-
-
-def _check_memory(config: ExperimentConfig, benchmark: Benchmark, copies: int) -> None:
-    """Refuse a net whose hidden weights alone are more than the machine holds, before the system ends the process."""
-    widths = [config.hidden_units] * config.hidden_layers
-    if not config.cnn:
-        widths = [math.prod(benchmark.input_shape), *widths]
-    density = config.weight_sparsity_fc if config.sparsify and config.weights == "sparse" else 1.0
-    needed = round(4 * copies * density * sum(inputs * units for inputs, units in pairwise(widths)))
-    held = psutil.virtual_memory().total
-    if needed > held:
-        raise UserError(
-            f"{config.place('hidden_units')}: the hidden layers' weights need {needed} bytes, and this machine has "
-            f"{held}: choose fewer units or layers, or weights sparse with a lower weight_sparsity_fc"
-        )
 
 
 def _build_net(config: ExperimentConfig, benchmark: Benchmark, device: torch.device | None, seed: int) -> nn.Module:

@@ -38,7 +38,7 @@ def test_absent_data(tmp_path: Path) -> None:
     assert "CL_SPARSE_DATA" in line
 
 
-@pytest.mark.parametrize("state", ["absent", "truncated", "too few for a subset", "no such npz"])
+@pytest.mark.parametrize("state", ["absent", "truncated", "too few for a subset", "no such npz", "a huge net"])
 def test_data_are_refused_before_avalanche_is_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
@@ -53,6 +53,10 @@ def test_data_are_refused_before_avalanche_is_imported(
         "absent": (["--name", "MLP_1Layer"], "mnist: not found in"),
         "truncated": (["--name", "MLP_1Layer"], "train-images-idx3-ubyte: "),
         "too few for a subset": (["--set", "train_subset=100000"], "--set train_subset: "),
+        "a huge net": (
+            ["--set", "hidden_units=1000000", "hidden_layers=3"],
+            "--set hidden_units: the hidden layers' weights",
+        ),
         "no such npz": (settings(dataset="npz:none.npz"), "none.npz"),
     }[state]
     assert message in refusal(tmp_path, *arguments)

@@ -1,0 +1,33 @@
+"""Whether a net fits into the machine's memory."""
+
+import math
+from itertools import pairwise
+
+import psutil
+
+from cl_sparse.config import ExperimentConfig
+from cl_sparse.errors import UserError
+
+
+def check_memory(config: ExperimentConfig, input_shape: tuple[int, ...] | None = None, copies: int = 1) -> None:
+    """Refuse a net whose hidden weights alone are more than the machine holds, before the system ends the process.
+
+    Args:
+        config: the experiment.
+        input_shape: of a sample; None where it is not known yet: the first layer does not count.
+        copies: nets in memory together.
+
+    Raises:
+        UserError: it does not fit.
+    """
+    widths = [config.hidden_units] * config.hidden_layers
+    if not config.cnn and input_shape is not None:
+        widths = [math.prod(input_shape), *widths]
+    density = config.weight_sparsity_fc if config.sparsify and config.weights == "sparse" else 1.0
+    needed = round(4 * copies * density * sum(inputs * units for inputs, units in pairwise(widths)))
+    held = psutil.virtual_memory().total
+    if needed > held:
+        raise UserError(
+            f"{config.place('hidden_units')}: the hidden layers' weights need {needed} bytes, and this machine has "
+            f"{held}: choose fewer units or layers, or weights sparse with a lower weight_sparsity_fc"
+        )
