@@ -66,19 +66,23 @@ class PatchCode(FixedFeatures):
         learn: Annotated[
             Literal["kmeans", "random"], Field(description="Filters: centres of patches, or patches as they are.")
         ] = "kmeans",
-        whitening: Annotated[float, Field(gt=0, description="Added to the patches' variances (1 on average).")] = 0.5,
+        whitening: Annotated[
+            float, Field(ge=1e-6, le=1e6, description="Added to the patches' variances (1 on average).")
+        ] = 0.5,
         contrast: Annotated[
-            float, Field(gt=0, description="Added to a patch's variance, share of the images'.")
+            float, Field(ge=1e-6, le=1e6, description="Added to a patch's variance, share of the images'.")
         ] = 0.02,
     ) -> None:
         super().__init__()
-        sizes = sizes or [6]
+        sizes = [6] if sizes is None else sizes
         if len(image) != 3:
             raise ValueError(f"patches need images (channels, height, width), not samples of shape {tuple(image)}")
         channels, height, width = image
         if any(size < 1 for size in sizes) or not sizes:
-            raise ValueError(f"sizes must be at least 1, not {sizes}")
+            raise ValueError(f"sizes must be one or more numbers of at least 1, not {sizes}")
         for size in sizes:
+            if channels * size * size < 2:
+                raise ValueError(f"sizes: a {size}×{size} patch of one channel is a number, which has no contrast")
             if min(height, width) - size + 1 < grid:
                 raise ValueError(f"{height}×{width} pixels have too few {size}×{size} patches for a {grid}×{grid} grid")
         self.k = round(winners * filters)

@@ -68,7 +68,7 @@ class PatchFilters(nn.Module):
         wanted = len(self.weight) // 2 if self.mirror else len(self.weight)
         if len(patches) < wanted:
             raise ValueError(f"{len(patches)} patches are too few to learn {wanted} filters from")
-        self.contrast.copy_(self.share * patches.var())
+        self.contrast.copy_((self.share * patches.var()).clamp(min=1e-12))  # above 0 where all patches are flat
         if self.mirror:
             patches = torch.cat([patches, self._mirrored(patches)])
         flat = self.normalized(patches)

@@ -7,6 +7,7 @@ from cl_sparse.config import ExperimentConfig
 from cl_sparse.errors import UserError
 from cl_sparse.layers.fixed_features import FixedFeatures
 from cl_sparse.models.fixed import FixedNet
+from cl_sparse.run.memory import check_readout_memory
 from cl_sparse.run.methods import Method, methods_of
 from cl_sparse.synapses.readouts import Readout
 
@@ -47,6 +48,7 @@ def readout_of(config: ExperimentConfig, width: int, benchmark: Benchmark) -> Re
     readouts = methods_of(config, Readout)
     if not readouts:
         return None
+    check_readout_memory(config, readouts[0].name, readouts[0].cls.squares, width)
     classes = torch.arange(int(class_table(benchmark).max()) + 1)
     outputs = classes % benchmark.n_outputs if benchmark.scenario == "domain" else classes
     readout: Readout = readouts[0].make(width, outputs.tolist())

@@ -89,6 +89,14 @@ def test_a_code_on_cuda_is_that_of_the_cpu(kind: str) -> None:
     assert float((code.cuda()(x.cuda()).cpu() - on_cpu).abs().mean()) < 0.02 * float(on_cpu.mean())
 
 
+def test_flat_images_have_a_code_of_zeros() -> None:
+    code = PatchCode((1, 6, 6), filters=4, sizes=[3], winners=0.5, mirror=False)
+    code.fit(torch.full((20, 1, 6, 6), 0.3), torch.Generator().manual_seed(0))
+    assert not code(torch.full((2, 1, 6, 6), 0.3)).any()
+    with pytest.raises(ValueError, match="no contrast"):
+        PatchCode((1, 6, 6), filters=4, sizes=[1], winners=0.5)
+
+
 def test_mirror_images_have_the_same_code() -> None:
     code = fitted().double()
     x = images(4).double()
@@ -149,6 +157,7 @@ def test_the_threshold_is_exact(channels: int, share: float, seed: int, coarse: 
         ({"winners": 0.01}, "at least one"),
         ({"sizes": [11]}, "too few 11×11 patches"),
         ({"sizes": [0]}, "at least 1"),
+        ({"sizes": []}, "one or more numbers"),
         ({"filters": 13}, "even number"),
         ({"grid": 9}, "for a 9×9 grid"),
     ],

@@ -88,6 +88,7 @@ def test_a_readout_on_a_trained_nets_features_takes_the_place_of_its_head(make_r
         ([PATCHES, {"name": "ridge"}], {"train_ep_inc": 3}, "choose train_ep=1"),
         ([{"name": "ridge"}, {"name": "hebbian"}], {}, "one readout, not ridge, hebbian"),
         ([{**PATCHES, "sizes": [9]}, {"name": "ridge"}], {}, "too few 9×9 patches"),
+        ([{**PATCHES, "filters": 30000}, {"name": "ridge"}], {}, "ridge: the sums over 270000 features need"),
         ([PATCHES, {"name": "ridge", "max_bytes": 10}], {}, "max_bytes must be at least"),
         ([{"name": "ridge"}], {"strategy": "independent"}, "one net for all tasks"),
     ],

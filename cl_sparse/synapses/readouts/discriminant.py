@@ -2,8 +2,8 @@
 
 import torch
 
+from cl_sparse.errors import UserError
 from cl_sparse.synapses.readouts.shrunk import ShrunkReadout
-from cl_sparse.synapses.readouts.solving import solve_shrunk
 
 
 class Discriminant(ShrunkReadout):
@@ -17,12 +17,17 @@ class Discriminant(ShrunkReadout):
 
     @torch.no_grad()
     def solve(self) -> None:
-        """See the base class."""
+        """See the base class.
+
+        Raises:
+            UserError: no class has two samples.
+        """
         moments = self.moments
         moments.close()
-        ridge = self.strength()
         seen = moments.counts > 0
-        degrees = max(1.0, moments.n - int(seen.sum()))
-        self.weight.copy_(solve_shrunk(moments.scatter().div_(degrees), moments.means.T, ridge).T)
+        degrees = moments.n - int(seen.sum())
+        if degrees < 1:
+            raise UserError("discriminant: every class so far has a single sample: choose nearest_mean or ridge")
+        self.weight.copy_(self.solution(lambda: moments.scatter().div_(degrees), moments.means.T).T)
         bias = -0.5 * (moments.means * self.weight).sum(1)
         self.bias.copy_(torch.where(seen, bias, -torch.inf))

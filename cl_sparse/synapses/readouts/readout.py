@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +19,13 @@ class Readout(nn.Module, ABC):
         outputs: the output of each class, (classes,).
 
     Attributes:
+        squares: matrices (d, d) that it has in memory together.
         weight, bias: of the solution, (classes, d) and (classes,); 0 before the first.
 
     Shapes: (B, d) → (B, outputs).
     """
 
+    squares: ClassVar[int] = 0
     weight: nn.Parameter
     output_of: Tensor
 

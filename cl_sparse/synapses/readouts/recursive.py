@@ -21,6 +21,7 @@ class RecursiveRidge(Readout):
         ridge: above 0; of features as they are, summed over samples.
     """
 
+    squares = 2
     inverse: Tensor
     joint: Tensor
     seen: Tensor
@@ -29,7 +30,7 @@ class RecursiveRidge(Readout):
         self,
         features: int,
         outputs: Sequence[int],
-        ridge: Annotated[float, Field(gt=0, description="Added to the diagonal of the sum of squares.")] = 1.0,
+        ridge: Annotated[float, Field(gt=0, le=1e30, description="Added to the diagonal of the sum of squares.")] = 1.0,
     ) -> None:
         super().__init__(features, outputs)
         self.register_buffer("inverse", torch.eye(features + 1) / ridge)

@@ -4,7 +4,6 @@ import torch
 
 from cl_sparse.synapses.readouts.choosing import total_covariance
 from cl_sparse.synapses.readouts.shrunk import ShrunkReadout
-from cl_sparse.synapses.readouts.solving import solve_shrunk
 
 
 class Ridge(ShrunkReadout):
@@ -18,7 +17,7 @@ class Ridge(ShrunkReadout):
         """See the base class."""
         moments = self.moments
         moments.close()
-        ridge = self.strength()
         shares = moments.counts / max(1.0, moments.n)
-        self.weight.copy_(solve_shrunk(*total_covariance(moments), ridge).T)
+        _, with_targets = total_covariance(moments)
+        self.weight.copy_(self.solution(lambda: total_covariance(moments)[0], with_targets).T)
         self.bias.copy_(torch.where(shares > 0, shares - self.weight @ (shares @ moments.means), -torch.inf))

@@ -1,14 +1,16 @@
 """What readouts that are solved from a shrunk covariance share: the sums, and how strong the ridge is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor
 
-from cl_sparse.synapses.readouts.choosing import least_cross_validation
+from cl_sparse.errors import SettingError
+from cl_sparse.synapses.readouts.choosing import RIDGES, least_cross_validation
 from cl_sparse.synapses.readouts.moments import Moments
 from cl_sparse.synapses.readouts.readout import Readout
+from cl_sparse.synapses.readouts.solving import solve_shrunk
 
 
 class ShrunkReadout(Readout):
@@ -20,13 +22,15 @@ class ShrunkReadout(Readout):
         max_bytes: of the sums that are carried; null: 32 bits for every number.
     """
 
+    squares = 3
+
     def __init__(
         self,
         features: int,
         outputs: Sequence[int],
         ridge: Annotated[
             float | None,
-            Field(gt=0, description="Added to the diagonal of the correlations; null: chosen by cross-validation."),
+            Field(gt=0, le=1e6, description="Added to the correlations' diagonal; null: chosen by cross-validation."),
         ] = 1e-2,
         max_bytes: Annotated[int | None, Field(ge=1, description="Of the sums that are carried; null: any.")] = None,
     ) -> None:
@@ -38,6 +42,22 @@ class ShrunkReadout(Readout):
         """See the base class."""
         self.moments.add(x, classes)
 
-    def strength(self) -> float:
-        """Return the ridge, as given or as chosen for the samples so far."""
-        return self.ridge or least_cross_validation(self.moments)
+    def solution(self, covariance: Callable[[], Tensor], right: Tensor) -> Tensor:
+        """Return (Σ + ridge·diag(Σ))⁻¹·B; a ridge that is chosen is never below the rounding of what is carried.
+
+        Args:
+            covariance: makes Σ (d, d), which is overwritten.
+            right: B (d, m).
+
+        Raises:
+            SettingError: the ridge that was given is below it.
+        """
+        if self.ridge is not None:
+            return solve_shrunk(covariance(), right, self.ridge)
+        *smaller, largest = [ridge for ridge in RIDGES if ridge >= least_cross_validation(self.moments)]
+        for ridge in smaller:
+            try:
+                return solve_shrunk(covariance(), right, ridge)
+            except SettingError:
+                continue
+        return solve_shrunk(covariance(), right, largest)

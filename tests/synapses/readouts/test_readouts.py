@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cl_sparse.errors import SettingError
+from cl_sparse.errors import SettingError, UserError
 from cl_sparse.synapses.readouts import Discriminant, Hebbian, Moments, NearestMean, Readout, RecursiveRidge, Ridge
 from cl_sparse.synapses.readouts.choosing import RIDGES, least_cross_validation
 
@@ -61,7 +61,7 @@ def test_order_and_batches_do_not_matter(kind: str, seed: int, size: int, by_cla
     pieces = READOUTS[kind]()
     for number, part in enumerate(parts):
         pieces.update(*part)
-        if number % 3 == 1:
+        if number % 5 == 4:
             pieces.solve()  # in between, as after a task
     pieces.solve()
     torch.testing.assert_close(pieces.weight, whole.weight, rtol=1e-6, atol=1e-8)
@@ -176,6 +176,27 @@ def test_a_ridge_below_the_rounding_is_refused_and_never_chosen(make: Any) -> No
     readout.ridge = None
     readout.solve()
     assert (readout(x + classes[:, None]).argmax(1) == classes).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("make", [Discriminant, Ridge])
+def test_a_chosen_ridge_is_never_below_the_rounding(make: Any) -> None:
+    generator = torch.Generator().manual_seed(0)
+    classes = torch.arange(3000) % 2
+    x = torch.randn(3000, 2, generator=generator) @ torch.randn(2, 400, generator=generator)
+    x += 1e-3 * torch.randn(3000, 400, generator=generator) + 5 * classes[:, None]
+    readout = make(400, range(2), ridge=None, max_bytes=180_000)
+    for task in range(2):
+        readout.update(x[classes == task], classes[classes == task])
+        readout.solve()
+    assert readout.moments.storage == "int16"
+    assert (readout(x).argmax(1) == classes).float().mean() > 0.9
+
+
+def test_classes_of_single_samples_have_no_covariance_within() -> None:
+    readout = Discriminant(D, range(C))
+    readout.update(torch.randn(3, D), torch.arange(3))
+    with pytest.raises(UserError, match="a single sample: choose nearest_mean or ridge"):
+        readout.solve()
 
 
 def test_a_saved_readout_goes_on_where_it_was() -> None:
