@@ -7,7 +7,7 @@ from cl_sparse.plugins.base import Plugin
 
 
 class DivergedError(RuntimeError):
-    """The training loss became NaN or infinite. The message says at which task, epoch and step."""
+    """The training loss, or a solution, became NaN or infinite. The message says where."""
 
 
 class StopOnDivergence(Plugin):

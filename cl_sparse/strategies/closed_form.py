@@ -7,6 +7,7 @@ from torch import Tensor
 
 from cl_sparse.data import BatchLoader, ids, stream_of
 from cl_sparse.models.fixed import FixedNet
+from cl_sparse.plugins.divergence import DivergedError
 from cl_sparse.strategies.kept_features import KeptFeatures
 from cl_sparse.strategies.learner import Learner
 from cl_sparse.synapses.readouts import Readout
@@ -54,7 +55,11 @@ class ClosedFormLearner(Learner):
         return self._restricted(logits, torch.finfo(logits.dtype).min)
 
     def training_epoch(self, **kwargs: Any) -> None:
-        """Pass over the experience's data, then solve."""
+        """Pass over the experience's data, then solve.
+
+        Raises:
+            DivergedError: sums or weights are beyond what 32 bits hold.
+        """
         readout = self.model.readout
         assert isinstance(readout, Readout)
         if not self.model.features.fitted:
@@ -69,6 +74,9 @@ class ClosedFormLearner(Learner):
             self._after_forward(**kwargs)
             self._after_training_iteration(**kwargs)
         readout.solve()
+        if not readout.weight.isfinite().all():
+            task = self.experience.current_experience
+            raise DivergedError(f"the solution after task {task} (counted from 0) is not finite: scale the data down")
 
     def _classes(self) -> Tensor:
         """Return the readout's classes of the mini-batch."""

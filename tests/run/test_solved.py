@@ -70,6 +70,14 @@ def test_the_order_of_the_tasks_does_not_matter(make):
     torch.testing.assert_close(solutions[0](x), solutions[1](x), rtol=1e-3, atol=1e-2)
 
 
+def test_a_solution_that_is_not_finite_stops_the_run(make_run, tmp_path):
+    run = make_run(scenario="class", num_batch=5, train_ep=1, plugins=[{"name": "pixels"}, {"name": "recursive_ridge"}])
+    readout = run.learner.model.readout
+    readout.joint[0, 0] = torch.inf
+    stats = run.run(tmp_path / "x.pt")
+    assert "after task 0 (counted from 0) is not finite" in stats["stopped"]
+
+
 def test_a_readout_on_a_trained_nets_features_takes_the_place_of_its_head(make_run, tmp_path):
     fixed = [{"name": "frozen", "share": 1.0, "leave": ["classifier*"]}, {"name": "discriminant"}]
     run = make_run(scenario="class", num_batch=5, plugins=fixed, dropout=0.0, hidden_units=200)
