@@ -16,15 +16,16 @@ from typing import Any, NoReturn
 from cl_sparse.config.experiments import Catalogue, load_experiments, parse_overrides
 from cl_sparse.config.wording import near, shortened
 from cl_sparse.errors import UserError
+from cl_sparse.interrupt import last_word
 from cl_sparse.output import drop_unwritten, writing
 from cl_sparse.run.data_check import check_data
 from cl_sparse.run.memory import check_memory
-from cl_sparse.run.plan import RunPlan
+from cl_sparse.run.plan import RunPlan, Workplace
 
 DEFAULT_NAME = "quickstart"
 _MOST_THREADS = 1024  # of more, a system may not be able to start them all
+_MOST_JOBS = 256
 _BAD_INPUT = 2
-_INTERRUPTED = 130
 _PIPE_CLOSED = 141  # what a shell reports of a program that SIGPIPE ended
 
 
@@ -53,7 +54,7 @@ class _Once(argparse.Action):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code: 0, 2 for bad input, 130 when interrupted.
+    """Run the command line and return the exit code: 0, 2 for bad input, 130 when interrupted, 143 when terminated.
 
     Args:
         argv: the arguments after the program's name; default: the process's own.
@@ -68,9 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return _BAD_INPUT
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return _INTERRUPTED
+    except KeyboardInterrupt as interruption:
+        word, code = last_word(interruption)
+        print(word, file=sys.stderr)
+        return code
     except BrokenPipeError:  # `cl-sparse list | head`
         return _PIPE_CLOSED
     finally:
@@ -118,7 +120,9 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     add("--data-root", type=Path, metavar="DIR", help="where data sets are (default: $CL_SPARSE_DATA, else ./data)")
     add("--results-dir", type=Path, default=Path("results"), metavar="DIR", help="where results go (default: results)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (default: auto)")
-    add("--threads", type=_whole(1, _MOST_THREADS), metavar="N", help="CPU threads (default: as many as torch chooses)")
+    threads_help = "CPU threads (default: as many as torch chooses; with several jobs, 1 for each)"
+    add("--threads", type=_whole(1, _MOST_THREADS), metavar="N", help=threads_help)
+    add("--jobs", type=_whole(1, _MOST_JOBS), default=1, metavar="N", help="runs side by side (default: 1)")
     add("--resume", action="store_true", help="continue runs that were stopped")
     add("--quiet", action="store_true", help="print no progress")
     add("--dry-run", action="store_true", help="time 20 steps and print how long each experiment would take")
@@ -158,18 +162,21 @@ def _run(arguments: argparse.Namespace) -> int:
     seeds = None if arguments.seeds is None else tuple(range(arguments.seeds))
     plan = RunPlan(
         selections=tuple(selections),
+        place=Workplace(
+            data_root=arguments.data_root,
+            results_dir=arguments.results_dir,
+            device=arguments.device,
+            threads=arguments.threads,
+            resume=arguments.resume,
+        ),
         seeds=seeds if arguments.seed is None else (arguments.seed,),
-        data_root=arguments.data_root,
-        results_dir=arguments.results_dir,
-        device=arguments.device,
-        threads=arguments.threads,
-        resume=arguments.resume,
+        jobs=arguments.jobs,
         quiet=arguments.quiet,
         dry_run=arguments.dry_run,
     )
     _check_seeds(plan)
     if not plan.dry_run:
-        _check_writable(plan.results_dir)
+        _check_writable(plan.place.results_dir)
     for config, _ in plan.runs():
         check_memory(config)
     check_data(plan)

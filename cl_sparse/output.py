@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,3 +33,8 @@ def drop_unwritten() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def ignore_avalanches_warnings() -> None:
+    """Say nothing of Avalanche's own metrics and loggers being off: ours are in use instead."""
+    warnings.filterwarnings("ignore", module=r"avalanche\..*")

@@ -10,7 +10,7 @@ import pytest
 from cl_sparse import cli
 from cl_sparse.config import PARAMETER_NAMES
 from cl_sparse.errors import UserError
-from cl_sparse.run.plan import RunPlan
+from cl_sparse.run.plan import RunPlan, Workplace
 
 ROOT = Path(__file__).resolve().parent.parent
 IMPORTS = """
@@ -63,13 +63,13 @@ def test_defaults(plans: list[RunPlan]) -> None:
 
 def test_every_option_reaches_the_runner(plans: list[RunPlan]) -> None:
     options = "--name CNN MLP_1Layer --name CNNSparse --seeds 2 --set lr=0.5 mb_size=7 --set dropout=0 --data-root d"
-    more = "--results-dir r/s --device cpu --threads 3 --resume --quiet --dry-run"
+    more = "--results-dir r/s --device cpu --threads 3 --jobs 4 --resume --quiet --dry-run"
     assert cli.main(["run", *options.split(), *more.split()]) == 0
     [plan] = plans
     [selection] = plan.selections
     assert [config.name for config in selection.configs] == ["CNN", "MLP_1Layer", "CNNSparse"]
     assert {(config.lr, config.mb_size, config.dropout) for config in selection.configs} == {(0.5, 7, 0.0)}
-    expected = RunPlan((), (0, 1), Path("d"), Path("r/s"), "cpu", 3, resume=True, quiet=True, dry_run=True)
+    expected = RunPlan((), Workplace(Path("d"), Path("r/s"), "cpu", 3, True), (0, 1), 4, quiet=True, dry_run=True)
     assert replace(plan, selections=()) == expected
 
 

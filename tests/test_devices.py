@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from cl_sparse.layers import KWinners2d, SparseLinear, SparseWeights, Winners, normalize_sparse_weights, rezero_weights
 from cl_sparse.plugins import Replay, SparsityProbe
+from cl_sparse.run.devices import choose_device
 from cl_sparse.run.one_run import Observer, Run
-from cl_sparse.run.session import choose_device
 from tests.conftest import small_benchmark, small_config
 from tests.learner_examples import LEARNERS
 from tests.models.test_models import MODELS, SHAPE

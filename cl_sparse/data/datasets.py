@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from difflib import get_close_matches
-from functools import lru_cache
 from pathlib import Path
 
 from cl_sparse.data.cifar import load_cifar10, load_cifar100
@@ -24,6 +23,10 @@ _AT_ROOT: dict[str, Callable[[Path], ImageData]] = {
     "cifar100": load_cifar100,
 }
 _AT_PATH: dict[str, Callable[[str, Path], ImageData]] = {"image_folder": load_image_folder, "npz": load_npz}
+
+LoadedData = dict[tuple[str, Path], ImageData]  # by name and root
+_MOST_LOADED = 4
+_loaded: LoadedData = {}
 
 
 def load_data(
@@ -51,7 +54,7 @@ def load_data(
         root = _expanded(str(data_root or os.environ.get("CL_SPARSE_DATA") or "data")).absolute()
     except ValueError as error:
         raise UserError(f"data root (--data-root or CL_SPARSE_DATA): {error}") from None
-    data = _load(name, root)
+    data = _in_memory(name, root)
     n_classes = len(data.class_names)
     if train_subset is not None:
         rows = balanced_subset(data.y_train, train_subset, n_classes, seed, "train_subset")
@@ -62,7 +65,29 @@ def load_data(
     return data
 
 
-@lru_cache(maxsize=4)
+def loaded_data() -> LoadedData:
+    """Return what was read in this process, for :func:`take_loaded` in another."""
+    return dict(_loaded)
+
+
+def take_loaded(data: LoadedData) -> None:
+    """Hold data sets that another process has read: they are not read again here."""
+    _loaded.update(data)
+
+
+def forget_loaded() -> None:
+    """Read every data set anew from now on."""
+    _loaded.clear()
+
+
+def _in_memory(name: str, root: Path) -> ImageData:
+    data = _loaded.pop((name, root), None) or _load(name, root)
+    _loaded[name, root] = data  # the last one used is the last one
+    while len(_loaded) > _MOST_LOADED:
+        del _loaded[next(iter(_loaded))]
+    return data
+
+
 def _load(name: str, root: Path) -> ImageData:
     kind, _, path = name.partition(":")
     if name == "digits":

@@ -17,7 +17,7 @@ def check_data(plan: RunPlan) -> None:
     Raises:
         UserError: a data set is absent and cannot be downloaded, is damaged, or has too few samples for a subset.
     """
-    if plan.resume:
+    if plan.place.resume:
         return
     for config in (config for selection in plan.selections for config in selection.configs):
         stream = registry.BENCHMARKS.get(config.effective_benchmark)
@@ -29,7 +29,7 @@ def check_data(plan: RunPlan) -> None:
         with blamed_on(config):
             load_data(
                 dataset,
-                plan.data_root,
+                plan.place.data_root,
                 train_subset=config.train_subset,
                 test_subset=config.test_subset,
                 seed=config.effective_stream_seed(plan.seeds_for(config)[0]),

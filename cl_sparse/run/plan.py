@@ -8,6 +8,27 @@ from typing import Literal
 from cl_sparse.config import ExperimentConfig
 from cl_sparse.config.experiments import Selection
 
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where trials run, in whatever process.
+
+    Attributes:
+        data_root: where the user says the data are, if they say so.
+        results_dir: where results go; need not exist yet, and can be written to.
+        device: where to compute; ``auto`` is CUDA when there is one.
+        threads: CPU threads of a process, or None: as torch likes.
+        resume: continue runs that were stopped.
+    """
+
+    data_root: Path | None = None
+    results_dir: Path = Path("results")
+    device: Device = "auto"
+    threads: int | None = None
+    resume: bool = False
+
 
 @dataclass(frozen=True)
 class RunPlan:
@@ -15,23 +36,17 @@ class RunPlan:
 
     Attributes:
         selections: what to run, each selection compared in one table.
+        place: where.
         seeds: the seeds of every experiment, or None: each experiment's own number of them, from 0.
-        data_root: where the user says the data are, if they say so.
-        results_dir: where results go; need not exist yet, and can be written to.
-        device: where to compute; ``auto`` is CUDA when there is one.
-        threads: CPU threads, or None: as torch likes.
-        resume: continue runs that were stopped.
+        jobs: runs side by side, each in a process of its own if there are several.
         quiet: print results only, no progress.
         dry_run: time a few steps and print what the runs would take.
     """
 
     selections: tuple[Selection, ...]
+    place: Workplace = Workplace()
     seeds: tuple[int, ...] | None = None
-    data_root: Path | None = None
-    results_dir: Path = Path("results")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int | None = None
-    resume: bool = False
+    jobs: int = 1
     quiet: bool = False
     dry_run: bool = False
 

@@ -1,5 +1,6 @@
-"""The progress bar, and the line per finished task."""
+"""The progress display: a bar for each trial under way, one for all of them, and a line per finished task."""
 
+from collections.abc import Callable
 from types import TracebackType
 
 import numpy as np
@@ -24,66 +25,119 @@ def planned_steps(config: ExperimentConfig, benchmark: Benchmark) -> int:
     return sum(config.epochs(i) * -(-size // config.mb_size) for i, size in enumerate(sizes))
 
 
-class RunProgress:
-    """A bar with the time left for the run under way, and a printed line per task."""
+def task_line(title: str, task: int, record: Record) -> str:
+    """Return what to say of a task just finished."""
+    row = np.array(record.accs[task])
+    known = row[: task + 1][~np.isnan(row[: task + 1])]
+    return (
+        f"{title}  task {task + 1}/{len(row)}  accuracy on it {row[task]:.3f}, mean of tasks so far "
+        f"{known.mean():.3f}  ({record.train_seconds[-1]:.1f} s training, {record.eval_seconds[-1]:.1f} s testing)"
+    )
 
-    def __init__(self, console: Console, quiet: bool) -> None:
-        """Show on ``console``: nothing if ``quiet``, lines but no bar if it is no terminal."""
-        self.console = console
-        self._quiet = quiet
-        self._bar = Progress(
+
+def resumed_line(title: str, tasks: int, *, same_code: bool) -> str:
+    """Return what to say of a run that goes on after ``tasks`` finished ones, trained by this code or by other."""
+    by = "" if same_code else ", some by other code (code_hashes in the result says which)"
+    return f"{title}: {tasks} tasks are done{by}, going on"
+
+
+class RunProgress:
+    """What a session shows while trials run: nothing if quiet, lines but no bars if the console is no terminal.
+
+    Args:
+        console: where.
+        quiet: show nothing.
+        trials: how many there will be.
+        complain: told what failed and costs no result.
+    """
+
+    def __init__(self, console: Console, quiet: bool, trials: int, complain: Callable[[str], None]) -> None:
+        """Show nothing yet."""
+        self.console, self.complain = console, complain
+        self._quiet, self._trials = quiet, trials
+        self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
             TextColumn("left"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
             console=console,
             transient=True,
             disable=quiet or not console.is_terminal,
         )
-        self._name = ""
-        self._task: TaskID | None = None
+        self._all: TaskID | None = None
 
     def __enter__(self) -> "RunProgress":
-        """Show the bar."""
-        self._bar.start()
+        """Show the bars."""
+        self.bars.start()
+        if self._trials > 1:
+            self._all = self.bars.add_task(f"all {self._trials} runs", total=self._trials)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the bar away."""
-        self._bar.stop()
+        """Take the bars away."""
+        self.bars.stop()
 
-    def begin(self, name: str, steps: int) -> None:
-        """Start the bar of one run."""
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-        self._name = name
-        self._task = self._bar.add_task(name, total=steps)
-
-    def advance(self, steps: int) -> None:
-        """Move the bar."""
-        if self._task is not None:
-            self._bar.advance(self._task, steps)
+    def watch(self, title: str) -> "TrialBar":
+        """Return who shows one trial."""
+        return TrialBar(self, title)
 
     def say(self, line: str) -> None:
-        """Print a line above the bar."""
+        """Print a line above the bars."""
         if not self._quiet:
             self.console.print(line, highlight=False, soft_wrap=True, markup=False)
 
-    def resumed(self, tasks: int, steps: int, same_code: bool) -> None:
-        """Say that the run goes on after ``tasks`` finished ones, and whether the code that trained them was this."""
-        by = "" if same_code else ", some by other code (code_hashes in the result says which)"
-        self.say(f"{self._name}: {tasks} tasks are done{by}, going on")
-        self.advance(steps)
+    def advance_all(self, share: float) -> None:
+        """Move the bar of all trials by a share of one."""
+        if self._all is not None:
+            self.bars.advance(self._all, share)
 
-    def task_done(self, task: int, record: Record) -> None:
-        """Print the finished task's line."""
-        row = np.array(record.accs[task])
-        known = row[: task + 1][~np.isnan(row[: task + 1])]
-        self.say(
-            f"{self._name}  task {task + 1}/{len(row)}  accuracy on it {row[task]:.3f}, mean of tasks so far "
-            f"{known.mean():.3f}  ({record.train_seconds[-1]:.1f} s training, {record.eval_seconds[-1]:.1f} s testing)"
-        )
+
+class TrialBar:
+    """One trial's bar; it is there while the trial is under way."""
+
+    def __init__(self, progress: RunProgress, title: str) -> None:
+        """Show nothing yet."""
+        self._progress, self._title = progress, title
+        self._bar: TaskID | None = None
+        self._steps, self._done = 0, 0
+
+    def begin(self, steps: int) -> None:
+        """Show the bar, from its start."""
+        self._take_away()
+        self._progress.advance_all(-self._share)  # a second try
+        self._steps, self._done = steps, 0
+        self._bar = self._progress.bars.add_task(self._title, total=steps)
+
+    def advance(self, steps: int) -> None:
+        """Move the bar."""
+        before = self._share
+        self._done += steps
+        if self._bar is not None:
+            self._progress.bars.advance(self._bar, steps)
+        self._progress.advance_all(self._share - before)
+
+    def say(self, line: str) -> None:
+        """Print a line above the bars."""
+        self._progress.say(line)
+
+    def complain(self, line: str) -> None:
+        """Say what failed that the result stands without."""
+        self._progress.complain(line)
+
+    def end(self) -> None:
+        """Take the bar away; the trial has come to its end, whatever it was."""
+        self._take_away()
+        self._progress.advance_all(1 - self._share)
+
+    @property
+    def _share(self) -> float:
+        return min(1.0, self._done / self._steps) if self._steps else 0.0
+
+    def _take_away(self) -> None:
+        if self._bar is not None:
+            self._progress.bars.remove_task(self._bar)
+            self._bar = None

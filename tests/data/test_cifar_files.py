@@ -15,7 +15,7 @@ from torchvision.datasets import CIFAR10, CIFAR100
 
 import cl_sparse.data.cifar as module
 from benchmarks import iCIFAR10, iCIFAR100
-from cl_sparse.data.datasets import _load, load_data
+from cl_sparse.data.datasets import forget_loaded, load_data
 from cl_sparse.errors import UserError
 
 
@@ -58,7 +58,7 @@ def write_images(root: Path, names: tuple[str, ...] = module.CIFAR10_CLASSES) ->
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    _load.cache_clear()
+    forget_loaded()
     for dataset in (CIFAR10, CIFAR100):
         monkeypatch.setattr(dataset, "url", "http://127.0.0.1:9/archive.tar.gz")
 

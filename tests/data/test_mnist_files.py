@@ -13,7 +13,7 @@ from torchvision.datasets import MNIST, FashionMNIST
 
 import cl_sparse.data.mnist as module
 from benchmarks import PermutedMNIST, SplitMNIST
-from cl_sparse.data.datasets import _load, load_data
+from cl_sparse.data.datasets import forget_loaded, load_data
 from cl_sparse.errors import UserError
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -41,7 +41,7 @@ def write(folder: Path, contents: dict[str, bytes], *, compressed: bool = False)
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    _load.cache_clear()
+    forget_loaded()
     monkeypatch.delenv("CL_SPARSE_DATA", raising=False)
     monkeypatch.setattr(module, "DEBIAN_FASHION", tmp_path / "debian")
 
@@ -99,7 +99,7 @@ def test_the_fingerprint_follows_the_content(tmp_path: Path) -> None:
         write(tmp_path / str(seed) / "MNIST" / "raw", small_mnist(seed))
     first, other = (load_data("mnist", tmp_path / str(seed)).fingerprint for seed in (0, 1))
     assert first != other
-    _load.cache_clear()
+    forget_loaded()
     assert load_data("mnist", tmp_path / "0").fingerprint == first
     assert len(first) == 16
 
@@ -150,7 +150,7 @@ def test_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror: tuple
         assert len(load_data(name, root).y_train) == 60
         assert set(FILES) <= {p.name for p in (root / folder / "raw").iterdir()}
     no_network(monkeypatch)
-    _load.cache_clear()
+    forget_loaded()
     assert PermutedMNIST(2, data_root=root).source == "torchvision archive"
 
 

@@ -28,7 +28,7 @@ def write_data(seed: int) -> None:
     y = np.arange(40) % 4
     x = np.random.default_rng(seed).normal(size=(40, 6)).astype(np.float32)
     np.savez("mine.npz", x_train=x, y_train=y, x_test=x, y_test=y)
-    datasets._load.cache_clear()  # as in a new process
+    datasets.forget_loaded()  # as in a new process
 
 
 def found() -> list[Path]:
@@ -58,7 +58,7 @@ def test_a_result_of_other_data_does_not_stand_for_a_run(capsys):
 def test_a_checkpoint_of_other_data_is_refused(capsys, monkeypatch):
     write_data(0)
     with monkeypatch.context() as patch:  # as if killed before the result was written
-        patch.setattr("cl_sparse.run.group.save_result", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("cl_sparse.run.trial.save_result", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         assert main(COMMAND) == 130
     write_data(1)
     capsys.readouterr()

@@ -14,7 +14,7 @@ from cl_sparse.config.experiments import load_experiments
 from cl_sparse.errors import UserError
 from cl_sparse.plugins import DivergedError
 from cl_sparse.results import find_results
-from cl_sparse.run import group, provenance, session
+from cl_sparse.run import provenance, session, trial
 from cl_sparse.run.alone import alone
 from cl_sparse.run.checkpoint import checkpoint_path, save_checkpoint
 from cl_sparse.run.one_run import Run
@@ -106,14 +106,14 @@ def test_a_checkpoint_that_cannot_be_removed_costs_no_result(monkeypatch, capsys
 
 
 def test_a_results_folder_that_vanishes_under_way(monkeypatch, capsys):
-    real = group.save_result
+    real = trial.save_result
 
     def save_result(results_dir, name, seed, *more):
         if seed == 1:
             shutil.rmtree(results_dir)
         return real(results_dir, name, seed, *more)
 
-    monkeypatch.setattr(group, "save_result", save_result)
+    monkeypatch.setattr(trial, "save_result", save_result)
     assert main([*COMMAND, "--seeds", "2", "--resume"]) == 0
     said = capsys.readouterr()
     assert said.err == ""
