@@ -21,6 +21,7 @@ from cl_sparse.output import drop_unwritten, writing
 from cl_sparse.run.data_check import check_data
 from cl_sparse.run.memory import check_memory
 from cl_sparse.run.plan import RunPlan, Workplace
+from cl_sparse.sweep.command import add_options, plan_of
 
 DEFAULT_NAME = "quickstart"
 _MOST_THREADS = 1024  # of more, a system may not be able to start them all
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _check_working_folder()
         arguments = _parse(sys.argv[1:] if argv is None else argv)
-        return _list(arguments) if arguments.command == "list" or arguments.list else _run(arguments)
+        return _COMMANDS["list" if arguments.list else arguments.command](arguments)
     except UserError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return _BAD_INPUT
@@ -101,6 +102,16 @@ def build_parser() -> argparse.ArgumentParser:
         "--parameters", action="store_true", help="list what an experiment can set, with types and defaults"
     )
     listing.set_defaults(list=True)
+    sweep = commands.add_parser(
+        "sweep",
+        help="run many settings of experiments, and choose among them",
+        description="Run the trials of a sweep; go on with one that was stopped.",
+        allow_abbrev=False,
+    )
+    sweep.register("action", None, _Once)
+    add_options(sweep.add_argument)
+    _add_shared_options(sweep.add_argument)
+    sweep.set_defaults(list=False)
     return parser
 
 
@@ -117,16 +128,20 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     seeds.add_argument("--seed", type=_whole(0), metavar="S", help="run with this one seed")
     set_help = "parameters to change in every experiment, for example lr=0.05 (all: cl-sparse list --parameters)"
     add("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=set_help)
-    add("--data-root", type=Path, metavar="DIR", help="where data sets are (default: $CL_SPARSE_DATA, else ./data)")
     add("--results-dir", type=Path, default=Path("results"), metavar="DIR", help="where results go (default: results)")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (default: auto)")
-    threads_help = "CPU threads (default: as many as torch chooses; with several jobs, 1 for each)"
-    add("--threads", type=_whole(1, _MOST_THREADS), metavar="N", help=threads_help)
-    add("--jobs", type=_whole(1, _MOST_JOBS), default=1, metavar="N", help="runs side by side (default: 1)")
+    _add_shared_options(add)
     add("--resume", action="store_true", help="continue runs that were stopped")
-    add("--quiet", action="store_true", help="print no progress")
     add("--dry-run", action="store_true", help="time 20 steps and print how long each experiment would take")
     run.set_defaults(parameters=False)
+
+
+def _add_shared_options(add: Callable[..., Any]) -> None:
+    add("--data-root", type=Path, metavar="DIR", help="where data sets are (default: $CL_SPARSE_DATA, else ./data)")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (default: auto)")
+    threads_help = "CPU threads (default: as many as torch chooses; in a process of several, or of a sweep, 1)"
+    add("--threads", type=_whole(1, _MOST_THREADS), metavar="N", help=threads_help)
+    add("--jobs", type=_whole(1, _MOST_JOBS), default=1, metavar="N", help="runs side by side (default: 1)")
+    add("--quiet", action="store_true", help="print no progress")
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -185,6 +200,20 @@ def _run(arguments: argparse.Namespace) -> int:
     return run(plan)
 
 
+def _sweep(arguments: argparse.Namespace) -> int:
+    if arguments.status is not None:
+        if arguments.file is not None:
+            raise UserError("--status: goes without FILE: the folder says which sweep it is")
+        from cl_sparse.sweep.status import print_status
+
+        print_status(arguments.status)
+        return 0
+    plan = plan_of(arguments, _check_writable)
+    from cl_sparse.sweep.session import run
+
+    return run(plan)
+
+
 def _check_seeds(plan: RunPlan) -> None:
     """Refuse to run the same numbers several times and to call that several seeds."""
     for config in (config for selection in plan.selections for config in selection.configs):
@@ -231,6 +260,8 @@ def _parameter_text() -> str:
         lines += textwrap.wrap(parameter.description, 100, initial_indent="    ", subsequent_indent="    ")
     return "\n".join(lines)
 
+
+_COMMANDS = {"run": _run, "list": _list, "sweep": _sweep}
 
 if __name__ == "__main__":
     sys.exit(main())

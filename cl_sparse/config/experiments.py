@@ -76,7 +76,12 @@ class Catalogue:
         """The experiments, in the files' order."""
         return [entry for entry in self._entries.values() if entry.members is None]
 
-    def config(self, name: str, overrides: Mapping[str, object] | None = None) -> ExperimentConfig:
+    def config(
+        self,
+        name: str,
+        overrides: Mapping[str, object] | None = None,
+        places: Mapping[str, str] | None = None,
+    ) -> ExperimentConfig:
         """Return the checked configuration of one experiment.
 
         Args:
@@ -84,6 +89,7 @@ class Catalogue:
             overrides: parameters that win over the files' (``--set``); the key of a plugin's argument,
                 ``plugins.NAME.ARGUMENT``, changes that argument, or adds the plugin with it, and ``stream.ARGUMENT``
                 an argument of the benchmark's own.
+            places: override → what a message about it starts with; default: ``--set KEY``.
 
         Raises:
             UserError: if there is no such experiment, or something in it, in its parents or in the overrides is wrong.
@@ -96,7 +102,7 @@ class Catalogue:
         for ancestor in reversed(lineage):
             merged |= ancestor.parameters
             where |= {key: f"{ancestor.place}.{key}" for key in ancestor.parameters}
-        where |= {key: f"--set {key}" for key in overrides}
+        where |= {key: _said(key, places) for key in overrides}
         arguments = {key: value for key, value in overrides.items() if key.startswith("plugins.")}
         of_stream = {key: value for key, value in overrides.items() if key.startswith("stream.")}
         merged |= {key: value for key, value in overrides.items() if key not in {**arguments, **of_stream}}
@@ -104,10 +110,12 @@ class Catalogue:
         if of_stream and isinstance(stream, dict):
             merged["stream"] = stream | {key.removeprefix("stream."): value for key, value in of_stream.items()}
         if arguments:
-            merged["plugins"] = _with_arguments(merged.get("plugins", []), arguments)
+            merged["plugins"] = _with_arguments(merged.get("plugins", []), arguments, places)
         return build_config(name, {**merged, "description": overrides.get("description", entry.description)}, where)
 
-    def select(self, patterns: Sequence[str], overrides: Mapping[str, object] | None = None) -> list[Selection]:
+    def select(
+        self, patterns: Sequence[str], overrides: Mapping[str, object] | None = None, option: str = "--name"
+    ) -> list[Selection]:
         """Return what the user named: one selection per group, and one for all single experiments.
 
         A pattern stands for all groups and experiments it matches; an experiment of a chosen group is not repeated
@@ -116,11 +124,12 @@ class Catalogue:
         Args:
             patterns: names or shell patterns.
             overrides: parameters that win over the files', in every experiment.
+            option: what a message about a pattern starts with.
 
         Raises:
             UserError: for a name or pattern that matches nothing (with near names), or an experiment with a fault.
         """
-        names = list(dict.fromkeys(name for pattern in patterns for name in self._matches(pattern)))
+        names = list(dict.fromkeys(name for pattern in patterns for name in self._matches(pattern, option)))
         chosen = {name: self._members(self._entries[name]) for name in names if self._is_group(name)}
         grouped = {member for members in chosen.values() for member in members}
         singles = [name for name in names if not self._is_group(name) and name not in grouped]
@@ -132,12 +141,12 @@ class Catalogue:
     def _is_group(self, name: str) -> bool:
         return self._entries[name].members is not None
 
-    def _matches(self, pattern: str) -> list[str]:
+    def _matches(self, pattern: str, option: str) -> list[str]:
         if pattern in self._entries:
             return [pattern]
         names = [name for name in self._entries if fnmatchcase(name, pattern)] if _PATTERN.search(pattern) else []
         if not names:
-            raise UserError(f"--name: unknown experiment {pattern!r}{_nearest(pattern, self._entries)}")
+            raise UserError(f"{option}: unknown experiment {pattern!r}{_nearest(pattern, self._entries)}")
         return names
 
     def _members(self, group: Entry) -> list[str]:
@@ -175,7 +184,11 @@ class Catalogue:
         return lineage
 
 
-def _with_arguments(plugins: object, arguments: Mapping[str, object]) -> object:
+def _said(key: str, places: Mapping[str, str] | None) -> str:
+    return (places or {}).get(key, f"--set {key}")
+
+
+def _with_arguments(plugins: object, arguments: Mapping[str, object], places: Mapping[str, str] | None) -> object:
     """Return the list of plugins with some arguments set, keyed ``plugins.NAME.ARGUMENT``."""
     if not isinstance(plugins, list) or not all(isinstance(plugin, dict) for plugin in plugins):
         return plugins  # a fault that is found where all others are
@@ -184,9 +197,9 @@ def _with_arguments(plugins: object, arguments: Mapping[str, object]) -> object:
         name, _, argument = key.removeprefix("plugins.").partition(".")
         problem = unknown_name("plugin", name)
         if problem:
-            raise UserError(f"--set {key}: {problem}")
+            raise UserError(f"{_said(key, places)}: {problem}")
         if not argument:
-            raise UserError(f"--set {key}: plugins.{name}.ARGUMENT=VALUE is needed")
+            raise UserError(f"{_said(key, places)}: plugins.{name}.ARGUMENT=VALUE is needed")
         plugin = next((plugin for plugin in changed if plugin.get("name") == name), None)
         if plugin is None:
             plugin = {"name": name}

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from rich import box
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 
 from cl_sparse.config import ExperimentConfig
@@ -19,6 +18,7 @@ from cl_sparse.run import build
 from cl_sparse.run.evaluate import accuracy_row
 from cl_sparse.run.methods import strategy_of
 from cl_sparse.run.progress import planned_steps
+from cl_sparse.run.terminal import print_whole
 
 STEPS = 20
 WARM_UP = 3
@@ -102,9 +102,7 @@ def print_estimates(
             f"{guess.hours:.4f}",
             f"{guess.hours * seeds:.4f}",
         )
-    # No number is cut, in a narrow terminal or a pipe.
-    table.width = Measurement.get(console, console.options.update(max_width=1000), table).maximum
-    console.print(table, crop=False)
+    print_whole(table, console)
     console.print(f"estimated: {total:.3f} hours in all; nothing was trained or written")
 
 

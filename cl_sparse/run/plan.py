@@ -21,6 +21,7 @@ class Workplace:
         device: where to compute; ``auto`` is CUDA when there is one.
         threads: CPU threads of a process, or None: as torch likes.
         resume: continue runs that were stopped.
+        same_code: neither a result nor a checkpoint by other code stands for a run.
     """
 
     data_root: Path | None = None
@@ -28,6 +29,7 @@ class Workplace:
     device: Device = "auto"
     threads: int | None = None
     resume: bool = False
+    same_code: bool = False
 
 
 @dataclass(frozen=True)

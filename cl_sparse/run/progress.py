@@ -49,11 +49,14 @@ class RunProgress:
         quiet: show nothing.
         trials: how many there will be.
         complain: told what failed and costs no result.
+        tasks: show a line per finished task.
     """
 
-    def __init__(self, console: Console, quiet: bool, trials: int, complain: Callable[[str], None]) -> None:
+    def __init__(
+        self, console: Console, quiet: bool, trials: int, complain: Callable[[str], None], *, tasks: bool = True
+    ) -> None:
         """Show nothing yet."""
-        self.console, self.complain = console, complain
+        self.console, self.complain, self.tasks = console, complain, tasks
         self._quiet, self._trials = quiet, trials
         self.bars = Progress(
             TextColumn("{task.description}"),
@@ -119,6 +122,11 @@ class TrialBar:
         if self._bar is not None:
             self._progress.bars.advance(self._bar, steps)
         self._progress.advance_all(self._share - before)
+
+    def task_done(self, line: str) -> None:
+        """Print a finished task's line."""
+        if self._progress.tasks:
+            self._progress.say(line)
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""

@@ -3,6 +3,8 @@
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
 
 from cl_sparse.output import writing
 
@@ -27,3 +29,9 @@ class Terminal(Console):
     def on_broken_pipe(self) -> None:
         """Leave it to the command line, which knows the exit code: rich would end the process with 1."""
         raise BrokenPipeError
+
+
+def print_whole(table: Table, console: Console) -> None:
+    """Print a table of which nothing is cut, in a narrow terminal or a pipe."""
+    table.width = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+    console.print(table, crop=False)

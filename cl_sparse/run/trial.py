@@ -48,8 +48,11 @@ class Watch(Protocol):
     def advance(self, steps: int) -> None:
         """So many more are done."""
 
+    def task_done(self, line: str) -> None:
+        """A task is finished."""
+
     def say(self, line: str) -> None:
-        """Something happened."""
+        """Something else happened."""
 
     def complain(self, line: str) -> None:
         """Something failed that the result stands without."""
@@ -106,13 +109,18 @@ def _statistics(trial: Trial, place: Workplace, checkpoint: Path, watch: Watch) 
     benchmark = build.build_benchmark(trial.config, trial.seed, place.data_root)
     watch.begin(planned_steps(trial.config, benchmark))
     observer = Observer(
-        on_steps=watch.advance, on_task=lambda task, record: watch.say(task_line(trial.title, task, record))
+        on_steps=watch.advance, on_task=lambda task, record: watch.task_done(task_line(trial.title, task, record))
     )
     run = Run(trial.config, benchmark, trial.seed, choose_device(place.device), observer)
     if place.resume and checkpoint.exists():
         done = run.resume(checkpoint)
-        watch.say(resumed_line(trial.title, done, same_code={*run.record.code_hashes} == {run.code_hash}))
-        watch.advance(sum(run.record.steps))
+        same_code = {*run.record.code_hashes} == {run.code_hash}
+        if place.same_code and not same_code:
+            watch.say(f"{trial.title}: {checkpoint} is by other code, begun anew")
+            run = Run(trial.config, benchmark, trial.seed, run.learner.device, observer)
+        else:
+            watch.say(resumed_line(trial.title, done, same_code=same_code))
+            watch.advance(sum(run.record.steps))
     return run.run(checkpoint)
 
 

@@ -52,6 +52,11 @@ class PipeWatch:
         if time.monotonic() - self._told >= _EVERY:
             self._tell_steps()
 
+    def task_done(self, line: str) -> None:
+        """Tell of a task."""
+        self._tell_steps()
+        self._tell("task_done", line)
+
     def say(self, line: str) -> None:
         """Tell what happened."""
         self._tell_steps()
@@ -84,7 +89,7 @@ def work(pipe: Connection, place: Workplace, data: LoadedData) -> None:
     ignore_avalanches_warnings()
     torch.set_num_threads(place.threads or 1)
     take_loaded(data)
-    earlier = EarlierResults(place.results_dir, place.data_root)
+    earlier = EarlierResults(place.results_dir, place.data_root, same_code=place.same_code)
     while True:
         try:
             trial, resume = pipe.recv()

@@ -1,0 +1,39 @@
+"""What the command line hands to a sweep."""
+
+from dataclasses import dataclass
+
+from cl_sparse.run.plan import Workplace
+from cl_sparse.sweep.protocol import Method
+from cl_sparse.sweep.search import Search
+from cl_sparse.sweep.spec import Sweep
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """Everything one call of ``cl-sparse sweep`` asks for, checked as far as that works without data and torch.
+
+    Attributes:
+        sweep: as the file has it.
+        searches: of each experiment.
+        place: where trials run; its ``results_dir`` is the sweep's folder.
+        jobs: trials side by side.
+        max_hours: after which no more is done, or None.
+        force: run finished trials again.
+        quiet: print tables only.
+    """
+
+    sweep: Sweep
+    searches: dict[Method, Search]
+    place: Workplace
+    jobs: int = 1
+    max_hours: float | None = None
+    force: bool = False
+    quiet: bool = False
+
+    def trials(self) -> dict[str, int]:
+        """Return the number of trials by experiment, reported ones included."""
+        sweep = self.sweep
+        reported = len(sweep.report.seeds) if sweep.report is not None else 0
+        return {
+            method.name: search.n_points * len(sweep.point_seeds) + reported for method, search in self.searches.items()
+        }

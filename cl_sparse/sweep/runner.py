@@ -1,0 +1,214 @@
+"""Runs a sweep: tries the points, chooses, reports, and leaves everything in one folder."""
+
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+
+from cl_sparse.errors import UserError
+from cl_sparse.report import Result, slim
+from cl_sparse.results import load_complete_result
+from cl_sparse.run.earlier import Earlier, EarlierResults
+from cl_sparse.run.executors.local import Local
+from cl_sparse.run.group import Failures
+from cl_sparse.run.plan import Workplace
+from cl_sparse.run.progress import RunProgress, TrialBar
+from cl_sparse.run.trial import Trial, stand_in
+from cl_sparse.sweep.entry import Entry
+from cl_sparse.sweep.manifest import Manifest
+from cl_sparse.sweep.protocol import Method, ranked, worth
+from cl_sparse.sweep.search import Search
+from cl_sparse.sweep.spec import Sweep
+from cl_sparse.sweep.winners import Choice
+
+
+class OutOfTime(Exception):  # noqa: N818 (no error)
+    """The hours given are over."""
+
+
+class SweepRunner:
+    """Runs a sweep's trials.
+
+    Args:
+        sweep: what to run.
+        searches: by experiment.
+        place: where.
+        executor: what runs the trials.
+        earlier: what was in the folder; None: nothing stands for a trial.
+        manifest: where events go.
+        progress: where progress goes.
+        failures: where failures go.
+        window: trials to have under way or waiting.
+        deadline: of `time.monotonic`, or None.
+
+    Attributes:
+        results: what came out, to be shown: all of a plain sweep, the reported ones of one that chooses.
+        worths: by experiment, then by number of the point: what it is worth; NaN if it came to nothing.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        searches: dict[Method, Search],
+        place: Workplace,
+        executor: Local,
+        earlier: EarlierResults | None,
+        manifest: Manifest,
+        progress: RunProgress,
+        failures: Failures,
+        window: int,
+        deadline: float | None,
+    ) -> None:
+        """Run nothing yet."""
+        self.sweep, self.searches, self.place, self.executor = sweep, searches, place, executor
+        self.earlier, self.manifest, self.progress, self.failures = earlier, manifest, progress, failures
+        self._window, self._deadline = window, deadline
+        self._pending: dict[Future[Path], tuple[Entry, TrialBar]] = {}
+        self._done: dict[tuple[str, int], float] = {}
+        self._seeds_left: dict[tuple[str, int], int] = {}
+        self._values: dict[tuple[str, int], list[float]] = {}
+        self._points: dict[tuple[str, int], dict[str, object]] = {}
+        self.results: list[Result] = []
+        self.worths: dict[str, dict[int, float]] = {method.name: {} for method in searches}
+
+    def run(self) -> list[Choice]:
+        """Run everything; return what was chosen.
+
+        Raises:
+            OutOfTime: the deadline came first.
+        """
+        self._run_all(entry for method, search in self.searches.items() for entry in self._tries(method, search))
+        if self.sweep.select is None or self.sweep.report is None:
+            return []
+        choices = [choice for method in self.searches if (choice := self._choose(method)) is not None]
+        self._run_all(
+            Entry(choice.experiment, "report", -1, choice.point, Trial(choice.chosen, seed))
+            for choice in choices
+            for seed in self.sweep.report.seeds
+        )
+        return choices
+
+    def _tries(self, method: Method, search: Search) -> Iterator[Entry]:
+        """Yield the trials of each point, asking for the next point when its first trial is needed."""
+        seeds = self.sweep.point_seeds
+        for number in count():
+            point = search.ask()
+            if point is None:
+                return
+            self._seeds_left[method.name, number] = len(seeds)
+            self._values[method.name, number] = []
+            self._points[method.name, number] = point
+            config = method.at(point)
+            for seed in seeds:
+                yield Entry(method.name, "try", number, point, Trial(config, seed))
+
+    def _run_all(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            while any(other.key == entry.key for other, _ in self._pending.values()):
+                self._collect()  # the very same trial is under way
+            if entry.key in self._done:
+                self._take_note(entry, self._done[entry.key])
+                self.progress.watch(entry.title).end()
+            elif not self._stood_in(entry):
+                self._submit(entry)
+            while len(self._pending) >= self._window:
+                self._collect()
+        while self._pending:
+            self._collect()
+
+    def _stood_in(self, entry: Entry) -> bool:
+        """Take a finished result for the trial, if there is one."""
+        found = self.earlier.find(entry.trial.config, entry.trial.seed) if self.earlier is not None else None
+        if not isinstance(found, Earlier):
+            return False
+        bar = self.progress.watch(entry.title)
+        stand_in(entry.trial, self.place, found, self.failures.failed)
+        self._finish(entry, found.path, found.result, again=True)
+        bar.end()
+        return True
+
+    def _submit(self, entry: Entry) -> None:
+        self._note("begun", entry)
+        bar = self.progress.watch(entry.title)
+        self._pending[self.executor.submit(entry.trial, bar)] = entry, bar
+
+    def _collect(self) -> None:
+        """Wait for a trial, and take what it came to."""
+        left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+        done, _ = wait(self._pending, timeout=left, return_when=FIRST_COMPLETED)
+        if not done:
+            raise OutOfTime
+        for future in done:
+            entry, bar = self._pending.pop(future)
+            bar.end()
+            try:
+                path = future.result()
+                config, stats = load_complete_result(path)
+            except Exception as error:  # a fault of ours costs one trial, not the sweep
+                problem = str(error) if isinstance(error, UserError) else f"a fault of this program: {error}"
+                self.failures.failed(f"{entry.title}: {problem}")
+                self._note("failed", entry, problem=problem)
+                self._take_note(entry, float("nan"))
+            else:
+                self._finish(entry, path, (config, slim(stats)), again=False)
+
+    def _finish(self, entry: Entry, path: Path, result: Result, *, again: bool) -> None:
+        stats = result[1]
+        select = self.sweep.select if entry.phase == "try" else None
+        value = worth(select, stats)
+        if stats.get("stopped") is not None:
+            self.failures.stopped(f"{entry.title} stopped: {stats['stopped']}")
+            self._note("stopped", entry, problem=stats["stopped"], result=path.name)
+        else:
+            seconds = stats["seconds"]["total"]
+            self._note("finished", entry, worth=value, seconds=seconds, result=path.name, earlier=again)
+            metric = select.metric if select else "acc"
+            on = "validation" if select else "test"
+            said = "finished earlier" if again else f"{seconds:.1f} s"
+            self.progress.say(f"{entry.title}  {metric} on {on} data {value:.4f}  ({said})")
+        if self.sweep.select is None or entry.phase == "report":
+            self.results.append(result)
+        self._take_note(entry, value)
+
+    def _take_note(self, entry: Entry, value: float) -> None:
+        self._done[entry.key] = value
+        if entry.phase == "report":
+            return
+        place = entry.experiment, entry.number
+        self._values[place].append(value)
+        self._seeds_left[place] -= 1
+        if self._seeds_left[place] == 0:
+            mean = float(np.mean(self._values.pop(place)))  # NaN if any came to nothing
+            self.worths[entry.experiment][entry.number] = mean
+            method = next(method for method in self.searches if method.name == entry.experiment)
+            self.searches[method].tell(entry.point, mean)
+
+    def _choose(self, method: Method) -> Choice | None:
+        assert self.sweep.select is not None
+        values = self.worths[method.name]
+        order = ranked(self.sweep.select, values)
+        if not order:
+            self.failures.failed(f"{method.name}: none of its {len(values)} points came to an end: nothing to choose")
+            return None
+        first, *rest = order
+        points = {number: point for (name, number), point in self._points.items() if name == method.name}
+        return Choice(
+            experiment=method.name,
+            base=method.catalogue.config(method.name),
+            chosen=method.chosen(points[first]),
+            point=points[first],
+            value=values[first],
+            second=(points[rest[0]], values[rest[0]]) if rest else None,
+            points=len(values),
+            failed=len(values) - len(order),
+            searched=self.sweep.space_of(method.name),
+        )
+
+    def _note(self, event: str, entry: Entry, **facts: object) -> None:
+        try:
+            self.manifest.note(event, **entry.facts(), **facts)
+        except UserError as error:  # the results stand without it
+            self.failures.failed(str(error))

@@ -1,0 +1,115 @@
+"""Carries out a sweep: checks it, runs it, and shows what it came to."""
+
+import time
+
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from cl_sparse.interrupt import unwinding
+from cl_sparse.output import ignore_avalanches_warnings
+from cl_sparse.report import print_table, rows_of
+from cl_sparse.results import prepare_results_dir
+from cl_sparse.run import build
+from cl_sparse.run.alone import prepare_checkpoints
+from cl_sparse.run.devices import choose_device
+from cl_sparse.run.earlier import EarlierResults
+from cl_sparse.run.executors.local import Local
+from cl_sparse.run.group import Failures
+from cl_sparse.run.one_run import Observer, Run
+from cl_sparse.run.progress import RunProgress
+from cl_sparse.run.terminal import Terminal, print_whole
+from cl_sparse.sweep import space
+from cl_sparse.sweep.manifest import VERSION, Manifest, sole_sweep
+from cl_sparse.sweep.plan import SweepPlan
+from cl_sparse.sweep.runner import OutOfTime, SweepRunner
+from cl_sparse.sweep.spec import Sweep
+from cl_sparse.sweep.winners import Choice, write_winners
+
+_HOUR = 3600.0
+
+
+def run(plan: SweepPlan) -> int:
+    """Carry out a sweep; return the process's exit code: as :func:`cl_sparse.run.session.run`.
+
+    Raises:
+        UserError: if anything the user gave cannot work, or another sweep is at work in the folder.
+    """
+    ignore_avalanches_warnings()
+    deadline = None if plan.max_hours is None else time.monotonic() + plan.max_hours * _HOUR
+    with unwinding():
+        _check(plan)
+        folder = prepare_results_dir(plan.place.results_dir)
+        with sole_sweep(folder):
+            prepare_checkpoints(folder)
+            return _run(plan, deadline)
+
+
+def _run(plan: SweepPlan, deadline: float | None) -> int:
+    console, failures, folder = Terminal(), Failures(), plan.place.results_dir
+    manifest = Manifest(folder)
+    trials = plan.trials()
+    earlier = None if plan.force else EarlierResults(folder, plan.place.data_root, same_code=True)
+    manifest.note("plan", sweep=plan.sweep.name, version=VERSION, planned=trials, jobs=plan.jobs)
+    with (
+        Local(plan.place, min(plan.jobs, sum(trials.values()))) as executor,
+        RunProgress(console, plan.quiet, sum(trials.values()), failures.failed, tasks=False) as progress,
+    ):
+        window = plan.jobs if plan.sweep.search == "optuna" else plan.jobs + 1
+        runner = SweepRunner(
+            plan.sweep,
+            plan.searches,
+            plan.place,
+            executor,
+            earlier,
+            manifest,
+            progress,
+            failures,
+            window,
+            deadline,
+        )
+        try:
+            choices = runner.run()
+        except OutOfTime:
+            line = f"stopped after {plan.max_hours:g} hours: the same command goes on where this one stopped"
+            console.print(line, soft_wrap=True)
+            manifest.note("end", line=line)
+            return failures.exit_code
+    _show(plan, runner, choices, console)
+    manifest.note("end", line="complete", exit_code=failures.exit_code)
+    return failures.exit_code
+
+
+def _check(plan: SweepPlan) -> None:
+    """Build each experiment once, so that what cannot be built is found before the first trial."""
+    device = choose_device(plan.place.device)
+    torch.set_num_threads(plan.place.threads or 1)
+    seed = plan.sweep.point_seeds[0]
+    for method in plan.searches:
+        config = method.at({})
+        Run(config, build.build_benchmark(config, seed, plan.place.data_root), seed, device, Observer())
+
+
+def _show(plan: SweepPlan, runner: SweepRunner, choices: list[Choice], console: Console) -> None:
+    if choices:
+        path = write_winners(plan.place.results_dir, plan.sweep, choices)
+        _print_choices(plan.sweep, choices, console)
+        console.print(f"chosen experiments, for exps/: {path}", soft_wrap=True)
+    print_table(rows_of(runner.results), console)
+    console.print(f"results and pictures in {plan.place.results_dir}/", soft_wrap=True)
+
+
+def _print_choices(sweep: Sweep, choices: list[Choice], console: Console) -> None:
+    assert sweep.select is not None
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for head in ("experiment", "chosen", f"{sweep.select.metric}, validation", "runner-up", "trials", "searched"):
+        table.add_column(head)
+    for choice in choices:
+        second = f"{choice.second[1]:.4f}" if choice.second else "–"
+        chosen = ", ".join(f"{key}={value}" for key, value in choice.point.items()) or "as it is"
+        trials = f"{choice.points}{f' ({choice.failed} failed)' if choice.failed else ''}"
+        table.add_row(choice.experiment, chosen, f"{choice.value:.4f}", second, trials, space.said(choice.searched))
+    print_whole(table, console)
+    seeds = ", ".join(map(str, sweep.select.seeds))
+    console.print(f"mean over seeds {seeds}, on validation data; below: the chosen ones on test data", soft_wrap=True)
