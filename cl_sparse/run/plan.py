@@ -22,6 +22,7 @@ class Workplace:
         threads: CPU threads of a process, or None: as torch likes.
         resume: continue runs that were stopped.
         same_code: neither a result nor a checkpoint by other code stands for a run.
+        pictures: draw the accuracy matrix of every run.
     """
 
     data_root: Path | None = None
@@ -30,6 +31,7 @@ class Workplace:
     threads: int | None = None
     resume: bool = False
     same_code: bool = False
+    pictures: bool = True
 
 
 @dataclass(frozen=True)

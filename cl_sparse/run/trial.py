@@ -83,7 +83,8 @@ def run_trial(trial: Trial, place: Workplace, earlier: EarlierResults, watch: Wa
         result = load_result(path)
         if stats["stopped"] is None:  # else the tasks before need not be learned again
             tell_failure(watch.complain, lambda: remove(checkpoint))
-    _draw_matrix(trial, path, result, watch.complain)
+    if place.pictures:
+        _draw_matrix(trial, path, result, watch.complain)
     return path
 
 
@@ -91,7 +92,7 @@ def stand_in(trial: Trial, place: Workplace, earlier: Earlier, complain: Callabl
     """Do for an earlier result of the trial what the process that wrote it was killed before it could do."""
     if not earlier.stopped:
         tell_failure(complain, lambda: clear(trial.checkpoint(place.results_dir)))
-    if not earlier.path.with_suffix(".png").exists():
+    if place.pictures and not earlier.path.with_suffix(".png").exists():
         _draw_matrix(trial, earlier.path, earlier.result, complain)
 
 

@@ -39,7 +39,15 @@ def plan_of(arguments: argparse.Namespace, check_writable: Callable[[Path], None
     methods = methods_of(sweep, load_experiments())
     searches = {method: search_of(sweep, method.name, method.at) for method in methods}
     folder = arguments.results_dir or Path("results") / "sweeps" / sweep.name
-    place = Workplace(arguments.data_root, folder, arguments.device, arguments.threads, not arguments.force, True)
+    place = Workplace(
+        data_root=arguments.data_root,
+        results_dir=folder,
+        device=arguments.device,
+        threads=arguments.threads,
+        resume=not arguments.force,
+        same_code=True,
+        pictures=False,  # nobody looks at a thousand
+    )
     plan = SweepPlan(
         sweep=sweep,
         searches=searches,

@@ -1,6 +1,7 @@
 """Carries out a sweep: checks it, runs it, and shows what it came to."""
 
 import time
+from datetime import datetime
 
 import torch
 from rich import box
@@ -9,8 +10,8 @@ from rich.table import Table
 
 from cl_sparse.interrupt import unwinding
 from cl_sparse.output import ignore_avalanches_warnings
-from cl_sparse.report import print_table, rows_of
-from cl_sparse.results import prepare_results_dir
+from cl_sparse.report import accuracy_over_tasks_png, print_table, rows_of
+from cl_sparse.results import file_name_of, prepare_results_dir, timestamp
 from cl_sparse.run import build
 from cl_sparse.run.alone import prepare_checkpoints
 from cl_sparse.run.devices import choose_device
@@ -20,6 +21,7 @@ from cl_sparse.run.group import Failures
 from cl_sparse.run.one_run import Observer, Run
 from cl_sparse.run.progress import RunProgress
 from cl_sparse.run.terminal import Terminal, print_whole
+from cl_sparse.run.trial import tell_failure
 from cl_sparse.sweep import space
 from cl_sparse.sweep.manifest import VERSION, Manifest, sole_sweep
 from cl_sparse.sweep.plan import SweepPlan
@@ -28,6 +30,7 @@ from cl_sparse.sweep.spec import Sweep
 from cl_sparse.sweep.winners import Choice, write_winners
 
 _HOUR = 3600.0
+_MOST_CURVES = 14  # that can be told apart in one picture
 
 
 def run(plan: SweepPlan) -> int:
@@ -92,12 +95,17 @@ def _check(plan: SweepPlan) -> None:
 
 
 def _show(plan: SweepPlan, runner: SweepRunner, choices: list[Choice], console: Console) -> None:
+    folder, failed = plan.place.results_dir, runner.failures.failed
     if choices:
-        path = write_winners(plan.place.results_dir, plan.sweep, choices)
+        path = write_winners(folder, plan.sweep, choices)
         _print_choices(plan.sweep, choices, console)
         console.print(f"chosen experiments, for exps/: {path}", soft_wrap=True)
-    print_table(rows_of(runner.results), console)
-    console.print(f"results and pictures in {plan.place.results_dir}/", soft_wrap=True)
+    rows = rows_of(runner.results)
+    print_table(rows, console)
+    figure, drawn = folder / f"{file_name_of(plan.sweep.name)}_{timestamp(datetime.now())}_accuracy.png", False
+    if 0 < len(rows) <= _MOST_CURVES:
+        drawn = tell_failure(failed, lambda: accuracy_over_tasks_png(runner.results, figure, plan.sweep.name))
+    console.print(f"results in {folder}/{f', the comparison in {figure}' if drawn else ''}", soft_wrap=True)
 
 
 def _print_choices(sweep: Sweep, choices: list[Choice], console: Console) -> None:
