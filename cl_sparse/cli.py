@@ -102,6 +102,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--parameters", action="store_true", help="list what an experiment can set, with types and defaults"
     )
     listing.set_defaults(list=True)
+    packing = commands.add_parser(
+        "pack",
+        help="put the results of each experiment into one file",
+        description="Put the results of each experiment in a folder into one file, and remove their single files.",
+        allow_abbrev=False,
+    )
+    packing.add_argument("folder", type=Path, metavar="DIR", help="a results folder, or a sweep's")
+    packing.set_defaults(list=False)
     sweep = commands.add_parser(
         "sweep",
         help="run many settings of experiments, and choose among them",
@@ -214,6 +222,16 @@ def _sweep(arguments: argparse.Namespace) -> int:
     return run(plan)
 
 
+def _pack(arguments: argparse.Namespace) -> int:
+    from cl_sparse.results import pack_results
+
+    packs = pack_results(arguments.folder)
+    lines = [f"{path}: {n} results" for path, n in packs.items()] or [f"{arguments.folder}: nothing to pack"]
+    with writing():
+        print("\n".join(lines), flush=True)
+    return 0
+
+
 def _check_seeds(plan: RunPlan) -> None:
     """Refuse to run the same numbers several times and to call that several seeds."""
     for config in (config for selection in plan.selections for config in selection.configs):
@@ -261,7 +279,7 @@ def _parameter_text() -> str:
     return "\n".join(lines)
 
 
-_COMMANDS = {"run": _run, "list": _list, "sweep": _sweep}
+_COMMANDS = {"run": _run, "list": _list, "sweep": _sweep, "pack": _pack}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cl_sparse.errors import UserError
+from cl_sparse.results.packs import SUFFIX, is_pack, lines_of, member_line, members, packed
 from cl_sparse.results.plain import from_json, plain, to_json, unpickle
-from cl_sparse.results.writing import write_together
+from cl_sparse.results.writing import write_atomically, write_together
 
 PICKLE_PROTOCOL = 4  # read by every Python since 3.4
 
@@ -86,14 +87,17 @@ def save_result(
 
 
 def load_result(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read ``(config, stats)`` from a ``.pkl`` or a ``.json``; nothing in the file is ever run.
+    """Read ``(config, stats)`` from a ``.pkl``, a ``.json`` or a pack; nothing in the file is ever run.
+
+    Args:
+        path: as :func:`find_results` gives it.
 
     Raises:
         UserError: the file is absent, damaged, or holds anything but plain data.
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        data = member_line(path) if is_pack(path.parent) else path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     try:
@@ -107,7 +111,7 @@ def load_result(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def find_results(results_dir: Path, name: str | None = None) -> list[Path]:
-    """All results in a directory (one path each: the ``.pkl``, or the ``.json`` where it stands alone).
+    """All results in a directory: the ``.pkl`` of each, or the ``.json`` where it stands alone, or its place in a pack.
 
     Args:
         results_dir: the directory; folders in it are not searched.
@@ -117,18 +121,63 @@ def find_results(results_dir: Path, name: str | None = None) -> list[Path]:
         Paths sorted by name, time and seed.
 
     Raises:
-        UserError: there is no such directory.
+        UserError: there is no such directory, or a pack in it is damaged.
     """
     if not results_dir.is_dir():
         raise UserError(f"results directory {results_dir}: there is no such directory")
     found: dict[ResultName, Path] = {}
-    for path in results_dir.iterdir():
+    there = list(results_dir.iterdir())
+    packs = [path for path in there if is_pack(path) and name in (None, path.name.removesuffix(SUFFIX))]
+    for path in (*there, *(member for pack in packs for member in members(pack))):
         parsed = parse_file_name(path)
         if parsed is None or (name is not None and parsed.name != file_name_of(name)):
             continue
         if path.suffix == ".pkl" or parsed not in found:
             found[parsed] = path
     return [found[key] for key in sorted(found)]
+
+
+def pack_results(results_dir: Path) -> dict[Path, int]:
+    """Put the results of each experiment in a directory into its pack, and remove their single files.
+
+    A pack is whole, and every result in it compared with what was to be packed, before anything is removed.
+
+    Args:
+        results_dir: packs that are there already are added to; pictures stay.
+
+    Returns:
+        The packs written, with the number of results in each.
+
+    Raises:
+        UserError: a result cannot be read, or a pack cannot be written; nothing is lost.
+    """
+    by_pack: dict[Path, list[Path]] = {}
+    for path in find_results(results_dir):
+        parsed = parse_file_name(path)
+        if parsed is not None and not is_pack(path.parent):
+            by_pack.setdefault(results_dir / f"{parsed.name}{SUFFIX}", []).append(path)
+    return {pack: _pack(pack, paths) for pack, paths in by_pack.items()}
+
+
+def _pack(pack: Path, paths: list[Path]) -> int:
+    lines = lines_of(pack)
+    for path in paths:
+        lines[path.stem] = _line(path)
+    try:
+        write_atomically(pack, packed(lines, lambda stem: parse_file_name(Path(f"{stem}.json")) or ()))
+        for path in paths:
+            for suffix in (".json", ".pkl"):
+                path.with_suffix(suffix).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"results directory {pack.parent}: cannot pack {pack.name} ({error.strerror})") from error
+    return len(lines)
+
+
+def _line(path: Path) -> bytes:
+    line = _as_line(path.stem, *load_result(path))
+    if _as_line(path.stem, *_parse_json(line)) != line:
+        raise UserError(f"{path}: would not be the same in a pack: leave it as it is")
+    return line
 
 
 def parse_file_name(path: Path) -> ResultName | None:
@@ -160,10 +209,18 @@ def timestamp(when: datetime) -> str:
 
 def json_text(content: dict[str, Any]) -> str:
     """The JSON twin of ``{"config": …, "stats": …}``: strict JSON, one line per entry of either."""
-    types: dict[str, Any] = {}
-    encoded = {part: to_json(value, f"/{part}", types) for part, value in content.items()} | {"types": types}
+    encoded = _encoded(content)
     parts = (f"{json.dumps(part)}: {_one_entry_per_line(value)}" for part, value in encoded.items())
     return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _as_line(stem: str, config: dict[str, Any], stats: dict[str, Any]) -> bytes:
+    return json.dumps({"file": stem, **_encoded({"config": config, "stats": stats})}, allow_nan=False).encode()
+
+
+def _encoded(content: dict[str, Any]) -> dict[str, Any]:
+    types: dict[str, Any] = {}
+    return {part: to_json(value, f"/{part}", types) for part, value in content.items()} | {"types": types}
 
 
 def _one_entry_per_line(entries: dict[str, Any]) -> str:

@@ -92,7 +92,8 @@ def stand_in(trial: Trial, place: Workplace, earlier: Earlier, complain: Callabl
     """Do for an earlier result of the trial what the process that wrote it was killed before it could do."""
     if not earlier.stopped:
         tell_failure(complain, lambda: clear(trial.checkpoint(place.results_dir)))
-    if place.pictures and not earlier.path.with_suffix(".png").exists():
+    packed = not earlier.path.is_file()
+    if place.pictures and not packed and not earlier.path.with_suffix(".png").exists():
         _draw_matrix(trial, earlier.path, earlier.result, complain)
 
 
