@@ -242,8 +242,8 @@ def load_experiments(paths: Sequence[Path] | None = None) -> Catalogue:
     return Catalogue(entries)
 
 
-def parse_overrides(settings: Iterable[str]) -> dict[str, object]:
-    """Return ``key=value`` texts as a mapping; each value is read as in a file.
+def parse_overrides(settings: Iterable[str], option: str = "--set") -> dict[str, object]:
+    """Return ``key=value`` texts, given to ``option``, as a mapping; each value is read as in a file.
 
     Raises:
         UserError: if a text has no ``=``, a key is there twice, or a value is no YAML.
@@ -252,13 +252,13 @@ def parse_overrides(settings: Iterable[str]) -> dict[str, object]:
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key:
-            raise UserError(f"--set {setting}: KEY=VALUE is needed, for example lr=0.05")
+            raise UserError(f"{option} {setting}: KEY=VALUE is needed, for example lr=0.05")
         if key.strip() in overrides:
-            raise UserError(f"--set {key}: is there twice: give it one value")
+            raise UserError(f"{option} {key}: is there twice: give it one value")
         try:
             overrides[key.strip()] = parse(text)
         except YamlError as error:
-            raise UserError(f"--set {key}: {shortened(text)}: {error}") from None
+            raise UserError(f"{option} {key}: {shortened(text)}: {error}") from None
     return overrides
 
 

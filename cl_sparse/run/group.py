@@ -1,7 +1,9 @@
 """Has the trials of groups run, and shows what came out."""
 
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from rich.console import Console
 
@@ -9,7 +11,7 @@ from cl_sparse.errors import UserError
 from cl_sparse.report import Result, accuracy_over_tasks_png, print_table, rows_of, slim
 from cl_sparse.results import file_name_of, load_result, timestamp
 from cl_sparse.run.earlier import Earlier, OtherData
-from cl_sparse.run.executors.base import Executor, Pending
+from cl_sparse.run.executors.base import Executor
 from cl_sparse.run.plan import RunPlan
 from cl_sparse.run.progress import RunProgress, TrialBar
 from cl_sparse.run.terminal import Terminal
@@ -73,7 +75,7 @@ class GroupRunner:
         """Run nothing yet."""
         self.plan, self.console, self.progress, self.failures = plan, console, progress, failures
         self.executor = executor
-        self._pending: dict[str, tuple[Pending, TrialBar]] = {}  # by title
+        self._pending: dict[str, tuple[Future[Path], TrialBar]] = {}  # by title
         self._done: dict[str, Result | None] = {}  # None: it failed
 
     def run(self, groups: dict[str, list[Job]]) -> None:

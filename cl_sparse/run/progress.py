@@ -123,7 +123,7 @@ class TrialBar:
             self._progress.bars.advance(self._bar, steps)
         self._progress.advance_all(self._share - before)
 
-    def task_done(self, line: str) -> None:
+    def task_done(self, line: str, _: float) -> None:
         """Print a finished task's line."""
         if self._progress.tasks:
             self._progress.say(line)

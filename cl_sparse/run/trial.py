@@ -20,6 +20,7 @@ from cl_sparse.run.earlier import Earlier, EarlierResults
 from cl_sparse.run.one_run import Observer, Run
 from cl_sparse.run.plan import Workplace
 from cl_sparse.run.progress import planned_steps, resumed_line, task_line
+from cl_sparse.run.record import Record
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Watch(Protocol):
     def advance(self, steps: int) -> None:
         """So many more are done."""
 
-    def task_done(self, line: str) -> None:
-        """A task is finished."""
+    def task_done(self, line: str, accuracy: float) -> None:
+        """A task is finished; ``accuracy`` is the mean of the tasks so far, on validation data where there are any."""
 
     def say(self, line: str) -> None:
         """Something else happened."""
@@ -110,9 +111,12 @@ def tell_failure(complain: Callable[[str], object], action: Callable[[], None]) 
 def _statistics(trial: Trial, place: Workplace, checkpoint: Path, watch: Watch) -> dict[str, Any]:
     benchmark = build.build_benchmark(trial.config, trial.seed, place.data_root)
     watch.begin(planned_steps(trial.config, benchmark))
-    observer = Observer(
-        on_steps=watch.advance, on_task=lambda task, record: watch.task_done(task_line(trial.title, task, record))
-    )
+
+    def task_done(task: int, record: Record) -> None:
+        row = np.asarray((record.val_accs or record.accs)[task][: task + 1])
+        watch.task_done(task_line(trial.title, task, record), float(np.nanmean(row)))
+
+    observer = Observer(on_steps=watch.advance, on_task=task_done)
     run = Run(trial.config, benchmark, trial.seed, choose_device(place.device), observer)
     if place.resume and checkpoint.exists():
         done = run.resume(checkpoint)

@@ -1,6 +1,7 @@
 """What the command line hands to a sweep."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from cl_sparse.run.plan import Workplace
 from cl_sparse.sweep.protocol import Method
@@ -16,7 +17,11 @@ class SweepPlan:
         sweep: as the file has it.
         searches: of each experiment.
         place: where trials run; its ``results_dir`` is the sweep's folder.
-        jobs: trials side by side.
+        executor: what runs trials.
+        ray_address: of a Ray cluster, or None.
+        gpus: GPUs of each trial, for Ray.
+        slurm: options of Slurm.
+        jobs: trials side by side; those that are with Slurm at once.
         max_hours: after which no more is done, or None.
         force: run finished trials again.
         quiet: print tables only.
@@ -25,6 +30,10 @@ class SweepPlan:
     sweep: Sweep
     searches: dict[Method, Search]
     place: Workplace
+    executor: Literal["ray", "local", "slurm"] = "local"
+    ray_address: str | None = None
+    gpus: float = 0.0
+    slurm: dict[str, object] = field(default_factory=dict)
     jobs: int = 1
     max_hours: float | None = None
     force: bool = False

@@ -12,7 +12,7 @@ from cl_sparse.errors import UserError
 from cl_sparse.report import Result, slim
 from cl_sparse.results import load_complete_result
 from cl_sparse.run.earlier import Earlier, EarlierResults
-from cl_sparse.run.executors.local import Local
+from cl_sparse.run.executors.base import Executor, StoppedEarlyError
 from cl_sparse.run.group import Failures
 from cl_sparse.run.plan import Workplace
 from cl_sparse.run.progress import RunProgress, TrialBar
@@ -54,7 +54,7 @@ class SweepRunner:
         sweep: Sweep,
         searches: dict[Method, Search],
         place: Workplace,
-        executor: Local,
+        executor: Executor,
         earlier: EarlierResults | None,
         manifest: Manifest,
         progress: RunProgress,
@@ -147,6 +147,10 @@ class SweepRunner:
             try:
                 path = future.result()
                 config, stats = load_complete_result(path)
+            except StoppedEarlyError as early:
+                self.progress.say(f"{entry.title}  {early}")
+                self._note("stopped early", entry)
+                self._take_note(entry, float("nan"))
             except Exception as error:  # a fault of ours costs one trial, not the sweep
                 problem = str(error) if isinstance(error, UserError) else f"a fault of this program: {error}"
                 self.failures.failed(f"{entry.title}: {problem}")

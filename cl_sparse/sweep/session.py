@@ -16,6 +16,7 @@ from cl_sparse.run import build
 from cl_sparse.run.alone import prepare_checkpoints
 from cl_sparse.run.devices import choose_device
 from cl_sparse.run.earlier import EarlierResults
+from cl_sparse.run.executors.base import Executor
 from cl_sparse.run.executors.local import Local
 from cl_sparse.run.group import Failures
 from cl_sparse.run.one_run import Observer, Run
@@ -42,21 +43,21 @@ def run(plan: SweepPlan) -> int:
     ignore_avalanches_warnings()
     deadline = None if plan.max_hours is None else time.monotonic() + plan.max_hours * _HOUR
     with unwinding():
-        _check(plan)
+        n_tasks = _check(plan)
         folder = prepare_results_dir(plan.place.results_dir)
         with sole_sweep(folder):
             prepare_checkpoints(folder)
-            return _run(plan, deadline)
+            return _run(plan, deadline, n_tasks)
 
 
-def _run(plan: SweepPlan, deadline: float | None) -> int:
+def _run(plan: SweepPlan, deadline: float | None, n_tasks: int) -> int:
     console, failures, folder = Terminal(), Failures(), plan.place.results_dir
     manifest = Manifest(folder)
     trials = plan.trials()
     earlier = None if plan.force else EarlierResults(folder, plan.place.data_root, same_code=True)
     manifest.note("plan", sweep=plan.sweep.name, version=VERSION, planned=trials, jobs=plan.jobs)
     with (
-        Local(plan.place, min(plan.jobs, sum(trials.values()))) as executor,
+        _executor(plan, n_tasks) as executor,
         RunProgress(console, plan.quiet, sum(trials.values()), failures.failed, tasks=False) as progress,
     ):
         window = plan.jobs if plan.sweep.search == "optuna" else plan.jobs + 1
@@ -84,14 +85,33 @@ def _run(plan: SweepPlan, deadline: float | None) -> int:
     return failures.exit_code
 
 
-def _check(plan: SweepPlan) -> None:
-    """Build each experiment once, so that what cannot be built is found before the first trial."""
+def _executor(plan: SweepPlan, n_tasks: int) -> Executor:
+    jobs = min(plan.jobs, sum(plan.trials().values()))
+    if plan.executor == "local":
+        return Local(plan.place, jobs)
+    if plan.executor == "slurm":
+        from cl_sparse.run.executors.slurm import Slurm
+
+        return Slurm(plan.place, jobs, plan.slurm)
+    from cl_sparse.run.executors.ray_tune import RayTune
+
+    return RayTune(plan.place, jobs, plan.ray_address, plan.gpus, n_tasks if plan.sweep.scheduler else None)
+
+
+def _check(plan: SweepPlan) -> int:
+    """Build each experiment once, so that what cannot be built is found before the first trial.
+
+    Returns:
+        The number of tasks of the last one's stream.
+    """
     device = choose_device(plan.place.device)
     torch.set_num_threads(plan.place.threads or 1)
     seed = plan.sweep.point_seeds[0]
     for method in plan.searches:
         config = method.at({})
-        Run(config, build.build_benchmark(config, seed, plan.place.data_root), seed, device, Observer())
+        benchmark = build.build_benchmark(config, seed, plan.place.data_root)
+        Run(config, benchmark, seed, device, Observer())
+    return benchmark.n_tasks
 
 
 def _show(plan: SweepPlan, runner: SweepRunner, choices: list[Choice], console: Console) -> None:

@@ -79,6 +79,7 @@ class Sweep(_Part):
         space, spaces: values of parameters, for all experiments and beside that for single ones.
         search: every point of a grid, points drawn, or points that Optuna proposes after those it has seen.
         search_seed: what they are drawn from.
+        scheduler: what may stop trials early, by their validation accuracy after each task; Ray's ASHA.
         trials: points of each experiment; with ``select``, it has them.
         seeds: of every point; with ``select``, it and ``report`` have them.
     """
@@ -92,6 +93,7 @@ class Sweep(_Part):
     spaces: dict[str, Space] = {}
     search: Literal["grid", "random", "optuna"] = "grid"
     search_seed: int = Field(0, ge=0)
+    scheduler: Literal["asha"] | None = None
     trials: int | None = Field(None, ge=1, le=MOST_TRIALS)
     seeds: Seeds | None = None
     select: Select | None = None
@@ -101,6 +103,8 @@ class Sweep(_Part):
     def _goes_together(self) -> Self:
         if (self.select is None) is not (self.report is None):
             raise ValueError("select and report go together: one chooses, the other tests what was chosen")
+        if self.scheduler is not None and self.select is None:
+            raise ValueError("a scheduler needs select and report: without, it would choose on test data")
         if self.select is not None and self.report is not None:
             both = sorted({*self.select.seeds} & {*self.report.seeds})
             if both:

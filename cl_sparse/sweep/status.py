@@ -11,7 +11,7 @@ from rich.table import Table
 from cl_sparse.run.terminal import Terminal, print_whole
 from cl_sparse.sweep.manifest import Progress, read_progress
 
-_ENDED = ("finished", "stopped", "failed")
+_ENDED = ("finished", "stopped", "failed", "stopped early")
 
 
 def print_status(folder: Path) -> None:
@@ -22,7 +22,7 @@ def print_status(folder: Path) -> None:
     """
     progress, console = read_progress(folder), Terminal()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in ("experiment", "finished", "stopped", "failed", "under way", "of", "best so far"):
+    for head in ("experiment", *_ENDED, "under way", "of", "best so far"):
         table.add_column(head, justify="left" if head == "experiment" else "right")
     planned = progress.plan.get("planned") or {}
     for experiment, trials in planned.items():

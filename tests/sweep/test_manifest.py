@@ -65,7 +65,7 @@ def test_two_sweeps_in_one_folder(tmp_path, capsys, monkeypatch):
     words = [sys.executable, "-c", HOLD, str(tmp_path / "shared")]
     with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
-        assert main(["sweep", str(write(tmp_path, GRID)), "--results-dir", "shared"]) == 2
+        assert main(["sweep", str(write(tmp_path, GRID)), "--results-dir", "shared", "--executor", "local"]) == 2
         assert capsys.readouterr().err == (
             "error: shared: another sweep is at work there: wait for it, or choose --results-dir\n"
         )

@@ -28,7 +28,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def sweep(folder, content, *options):
-    return main(["sweep", str(write(folder, content)), "--jobs", "2", *options])
+    return main(["sweep", str(write(folder, content)), "--jobs", "2", "--executor", "local", *options])
 
 
 def events(folder):
@@ -143,7 +143,7 @@ def test_a_trial_that_fails_costs_the_others_nothing(folder, capsys):
     assert "chosen: lr=0.1" in text.lower()
     assert main(["sweep", "--status", FOLDER]) == 0
     row = next(line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("quickstart_dense"))
-    assert row.split()[1:6] == ["4", "2", "0", "0", "6"]
+    assert row.split()[1:7] == ["4", "2", "0", "0", "0", "6"]
 
     hopeless = {**content, "space": {"lr": [1e30, 1e31]}}
     assert sweep(folder, hopeless) == 2

@@ -1,28 +1,34 @@
 """The one seam between what asks for trials and what runs them."""
 
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from cl_sparse.errors import UserError
 from cl_sparse.run.trial import Trial, Watch
 
+TRIES = 3  # of a trial whose process is killed
 
-class Pending(Protocol):
-    """A trial that was submitted; ``concurrent.futures.Future`` is one."""
 
-    def result(self) -> Path:
-        """Wait for the trial; return the path of its result file.
+class StoppedEarlyError(UserError):
+    """A scheduler has stopped the trial, for others are better."""
 
-        Raises:
-            UserError: if it came to nothing.
-        """
+
+def stamp(path: Path) -> tuple[int, int] | None:
+    """Return what differs when the file is another one."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 class Executor(Protocol):
     """Runs trials. To be left as a context, which ends what is still under way."""
 
-    def submit(self, trial: Trial, watch: Watch) -> Pending:
-        """Take a trial; return at once."""
+    def submit(self, trial: Trial, watch: Watch) -> "Future[Path]":
+        """Take a trial; return at once what will give the path of its result, or raise UserError if it has none."""
 
     def __enter__(self) -> Self:
         """Be ready for trials."""

@@ -1,5 +1,6 @@
 """Runs trials in this process, each when its result is asked for."""
 
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 
@@ -20,9 +21,9 @@ class Here:
         """Run nothing yet."""
         self._place, self._earlier = place, earlier
 
-    def submit(self, trial: Trial, watch: Watch) -> "Lazy":
+    def submit(self, trial: Trial, watch: Watch) -> Future[Path]:
         """Remember the trial."""
-        return Lazy(self, trial, watch)
+        return _Lazy(self, trial, watch)
 
     def run(self, trial: Trial, watch: Watch) -> Path:
         """Run a trial; return the path of its result."""
@@ -38,13 +39,13 @@ class Here:
         """Do nothing: nothing is under way."""
 
 
-class Lazy:
+class _Lazy(Future[Path]):
     """A trial that runs when its result is asked for."""
 
     def __init__(self, executor: Here, trial: Trial, watch: Watch) -> None:
-        """Run nothing yet."""
+        super().__init__()
         self._executor, self._trial, self._watch = executor, trial, watch
 
-    def result(self) -> Path:
+    def result(self, timeout: float | None = None) -> Path:  # noqa: ARG002 (as its base)
         """Run it."""
         return self._executor.run(self._trial, self._watch)

@@ -17,11 +17,11 @@ from types import TracebackType
 
 from cl_sparse.data.datasets import loaded_data
 from cl_sparse.errors import UserError
+from cl_sparse.run.executors.base import TRIES, stamp
 from cl_sparse.run.executors.worker import End, work
 from cl_sparse.run.plan import Workplace
 from cl_sparse.run.trial import Trial, Watch
 
-TRIES = 3  # of a trial whose process is killed
 _PATIENCE = 5.0  # seconds for a worker to end by itself
 
 # Not a fork of this process, whose threads it would lack. A fork server imports everything once, for all workers.
@@ -127,10 +127,10 @@ class Local:
     def _run(self, trial: Trial, watch: Watch) -> Path:
         worker = self._idle.get()  # there are as many as threads
         checkpoint = trial.checkpoint(self._place.results_dir)
-        before = _stamp(checkpoint)
+        before = stamp(checkpoint)
         try:
             for _ in range(TRIES):
-                resume = self._place.resume or _stamp(checkpoint) not in (None, before)
+                resume = self._place.resume or stamp(checkpoint) not in (None, before)
                 try:
                     return worker.run(trial, resume, watch)
                 except WorkerDiedError as death:
@@ -151,15 +151,6 @@ class Local:
         self.workers.remove(worker)
         worker.end()
         return self._start()
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """Return what differs when the file is another one."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns
 
 
 def _cause(exitcode: int | None) -> str:

@@ -52,10 +52,10 @@ class PipeWatch:
         if time.monotonic() - self._told >= _EVERY:
             self._tell_steps()
 
-    def task_done(self, line: str) -> None:
+    def task_done(self, line: str, accuracy: float) -> None:
         """Tell of a task."""
         self._tell_steps()
-        self._tell("task_done", line)
+        self._tell("task_done", line, accuracy)
 
     def say(self, line: str) -> None:
         """Tell what happened."""
