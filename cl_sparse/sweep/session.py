@@ -136,7 +136,7 @@ def _print_choices(sweep: Sweep, choices: list[Choice], console: Console) -> Non
     for choice in choices:
         second = f"{choice.second[1]:.4f}" if choice.second else "–"
         chosen = ", ".join(f"{key}={value}" for key, value in choice.point.items()) or "as it is"
-        trials = f"{choice.points}{f' ({choice.failed} failed)' if choice.failed else ''}"
+        trials = f"{choice.points}{f' ({choice.failed} without result)' if choice.failed else ''}"
         table.add_row(choice.experiment, chosen, f"{choice.value:.4f}", second, trials, space.said(choice.searched))
     print_whole(table, console)
     seeds = ", ".join(map(str, sweep.select.seeds))

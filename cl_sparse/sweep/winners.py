@@ -27,7 +27,7 @@ class Choice:
         chosen: the experiment at the point.
         point, value: the point, and what it is worth.
         second: the runner-up, with its worth; None if nothing else came to an end.
-        points: how many were tried; ``failed`` of them came to nothing.
+        points: how many were tried; ``failed`` of them came to nothing or were stopped early.
         searched: the space.
     """
 
@@ -63,7 +63,7 @@ def _experiment(sweep: Sweep, choice: Choice) -> str:
     lines = [
         f"# Chosen by {sweep.select.metric} on validation data, mean over seeds {seeds}, among {choice.points} points "
         f"({sweep.search} search).",
-        *([f"# {choice.failed} of them came to nothing."] if choice.failed else []),
+        *([f"# {choice.failed} of them came to nothing or were stopped early."] if choice.failed else []),
         f"# Searched: {space.said(choice.searched)}.",
         f"# Chosen: {_said(choice.point)}: {choice.value:.4f}.",
         f"# Runner-up: {_said(choice.second[0])}: {choice.second[1]:.4f}." if choice.second else "# No runner-up.",

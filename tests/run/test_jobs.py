@@ -14,6 +14,7 @@ import pytest
 
 from cl_sparse.cli import main
 from cl_sparse.config.experiments import load_experiments
+from cl_sparse.config.identity import short_hash
 from cl_sparse.data import datasets
 from cl_sparse.errors import UserError
 from cl_sparse.results import find_results, load_result
@@ -67,9 +68,9 @@ def all_but_seconds(path: Path) -> object:
     return comparable(dict(zip(("config", "stats"), load_result(path), strict=True)))
 
 
-def by_name(folder: Path) -> dict[str, object]:
+def by_run(folder: Path) -> dict[str, object]:
     loaded = {path: load_result(path)[0] for path in find_results(folder)}
-    return {f"{config['name']} {config['seed']}": all_but_seconds(path) for path, config in loaded.items()}
+    return {f"{short_hash(config)} {config['seed']}": all_but_seconds(path) for path, config in loaded.items()}
 
 
 def test_results_are_those_of_one_after_another(tmp_path, monkeypatch, capsys):
@@ -79,9 +80,9 @@ def test_results_are_those_of_one_after_another(tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert main([*command, "2", "--results-dir", "two", "--jobs", "2"]) == 0
     assert capsys.readouterr().out.count("accuracy on it") == said.count("accuracy on it") == 8 * 3 - 4 * 2
-    results = by_name(tmp_path / "one")
+    results = by_run(tmp_path / "one")
     assert len(results) == 8
-    assert by_name(tmp_path / "two") == results
+    assert by_run(tmp_path / "two") == results
     assert len(list((tmp_path / "two").glob("*.png"))) == 9
     assert list((tmp_path / "two" / "checkpoints").iterdir()) == []
     assert main([*command, "3", "--results-dir", "two", "--jobs", "2", "--resume"]) == 0

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.commands import ROOT, run
-from tests.run.test_jobs import by_name
+from tests.run.test_jobs import by_run
 from tests.sweep.sweeps import GRID, SMALL, TUNED, write
 
 pytest.importorskip("ray")
@@ -30,9 +30,8 @@ def importable(monkeypatch):
 def results(folder: Path, *options: str) -> dict[str, Any]:
     done = run(folder, "sweep", "s.yaml", "--results-dir", "out", *options, command=START)
     assert (done.returncode, done.stderr) == (0, "")
-    found = by_name(folder / "out")
+    found = by_run(folder / "out")
     assert [path.name for path in (folder / "out" / "checkpoints").iterdir()] == []
-    assert not (folder / "out" / ".ray").exists()
     return found
 
 
@@ -60,7 +59,8 @@ def test_numbers_are_those_of_processes_and_nothing_listens_outside(tmp_path):
         assert listening <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
         said = sweep.communicate(timeout=120)
     assert (sweep.returncode, said[1]) == (0, "")
-    assert by_name(tmp_path / "out") == in_processes(tmp_path, content)
+    assert not (tmp_path / "out" / ".ray").exists()
+    assert by_run(tmp_path / "out") == in_processes(tmp_path, content)
 
 
 @pytest.mark.slow
@@ -114,7 +114,7 @@ def test_a_node_that_dies_costs_its_trials_nothing_but_their_tasks(tmp_path):
             nodes.remove_node(other, allow_graceful=False)
             sweep.communicate(timeout=300)
     assert sweep.returncode == 0
-    assert by_name(tmp_path / "out") == in_processes(tmp_path, LONG)
+    assert by_run(tmp_path / "out") == in_processes(tmp_path, LONG)
 
 
 @pytest.mark.slow

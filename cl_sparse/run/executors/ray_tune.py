@@ -45,6 +45,7 @@ _SETTINGS = {
 }
 # Read when Ray is imported. 0: there will be no other node, so Ray's servers listen on the loopback, on Linux too.
 _CLUSTER = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+_PENDING = "TUNE_MAX_PENDING_TRIALS_PG"  # actors that may start at a time; of Tune's own accord, one
 _FOLDER = ".ray"  # where Tune keeps its own notes, in the results folder, until it ends
 _PATIENCE = 30.0  # seconds for Tune to end by itself
 
@@ -79,6 +80,7 @@ class RayTune:
         """Start nothing yet."""
         if address is None:
             os.environ[_CLUSTER] = "0"
+        os.environ[_PENDING] = str(jobs)
         _ray()
         self._place = replace(place, threads=place.threads or 1, results_dir=place.results_dir.absolute())
         self._jobs, self._address, self._gpus, self._asha = jobs, address, gpus, asha
@@ -141,7 +143,8 @@ class RayTune:
         share = {"cpu": self._place.threads, "gpu": self._gpus}
         scheduler = None
         if self._asha is not None:
-            scheduler = tune.schedulers.ASHAScheduler(metric="accuracy", mode="max", max_t=self._asha, grace_period=1)
+            # A report per task, and one of the result: at the most, Tune ends a trial.
+            scheduler = tune.schedulers.ASHAScheduler(metric="accuracy", mode="max", max_t=self._asha + 1)
         return tune.Tuner(
             tune.with_resources(work, share),
             tune_config=tune.TuneConfig(
@@ -204,6 +207,7 @@ class _Reports:
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
+        self.accuracy = 0.0
         self._steps = 0
 
     def begin(self, steps: int) -> None:
@@ -214,7 +218,7 @@ class _Reports:
 
     def task_done(self, line: str, accuracy: float) -> None:
         self.calls += [("advance", self._steps), ("task_done", line, accuracy)]
-        self._steps = 0
+        self._steps, self.accuracy = 0, accuracy
         calls, self.calls = self.calls, []
         _ray().tune.report({"calls": calls, "accuracy": accuracy})
 
@@ -239,7 +243,7 @@ def _work(config: dict[str, Any], place: Workplace, data: dict[Any, Any]) -> Non
         outcome["path"] = str(run_trial(trial, here, earlier, reports))
     except UserError as error:
         outcome["problem"] = str(error)
-    _ray().tune.report({"calls": reports.calls, "accuracy": float("nan"), **outcome})
+    _ray().tune.report({"calls": reports.calls, "accuracy": reports.accuracy, **outcome})
 
 
 def as_arrays(data: LoadedData) -> dict[Any, Any]:
