@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from cl_sparse.errors import UserError
 from cl_sparse.results.writing import release
+from cl_sparse.run.checkpoint import one_before
 
 
 class UnderWayError(UserError):
@@ -91,6 +92,7 @@ def remove(checkpoint: Path) -> None:
     """
     try:
         checkpoint.unlink(missing_ok=True)
+        one_before(checkpoint).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{checkpoint}: cannot be removed ({error.strerror}), though the result is there") from error
 

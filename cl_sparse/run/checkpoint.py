@@ -23,6 +23,10 @@ from cl_sparse.run.record import Record
 _SUM = b"\nSHA-256 of the above: "
 
 
+class DamagedError(UserError):
+    """The file is not what was written."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -75,8 +79,15 @@ def earlier_checkpoint(results_dir: Path, config: ExperimentConfig, seed: int) -
     return path
 
 
+def one_before(path: Path) -> Path:
+    """Return where the checkpoint before the one at ``path`` lies."""
+    return path.with_suffix(".before.pt")
+
+
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write ``content`` to ``path``: the whole new file or, if anything fails, the old one.
+
+    The old one stays as the one before, in case that a disk spoils the new one.
 
     Raises:
         UserError: if it cannot be written.
@@ -89,6 +100,8 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
             file.write(_SUM + _sum_of(file).encode())
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            path.replace(one_before(path))
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
         cause = error if isinstance(error, OSError) else error.__context__  # torch reports a full disk in its own words
@@ -103,13 +116,14 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     """Return what :func:`save_checkpoint` wrote, if it is a run's.
 
     Raises:
-        UserError: if the file is damaged, holds anything but tensors and plain values, or not what a checkpoint holds.
+        DamagedError: if the file is damaged, or holds anything but tensors and plain values.
+        UserError: if it holds not what a checkpoint holds.
     """
     try:
         _check_sum(path)
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch raises many types for a damaged file; each means the same to the user
-        raise UserError(f"{path}: not a readable checkpoint: delete it to start this run anew") from error
+        raise DamagedError(f"{path}: not a readable checkpoint: delete it to start this run anew") from error
     try:
         _Checkpoint.model_validate(content)
     except ValidationError as failure:

@@ -22,6 +22,7 @@ from cl_sparse.run.group import Failures, GroupRunner, Job
 from cl_sparse.run.one_run import Observer, Run
 from cl_sparse.run.plan import RunPlan
 from cl_sparse.run.progress import RunProgress
+from cl_sparse.run.resume import can_resume, resume
 from cl_sparse.run.terminal import Terminal
 from cl_sparse.run.trial import Trial
 
@@ -94,11 +95,11 @@ def _check(plan: RunPlan, jobs: list[Job], device: torch.device) -> None:
         if not plan.dry_run:
             check_alone(checkpoint)
             earlier = earlier_checkpoint(plan.place.results_dir, trial.config, trial.seed)
-            resumes = plan.place.resume and earlier.exists()
+            resumes = plan.place.resume and can_resume(earlier)
         if trial.config.name in checked and not resumes:
             continue
         checked.add(trial.config.name)
         benchmark = build.build_benchmark(trial.config, trial.seed, plan.place.data_root)
         run = Run(trial.config, benchmark, trial.seed, device, Observer())
         if resumes:
-            run.resume(checkpoint)
+            resume(run, checkpoint)

@@ -21,6 +21,7 @@ from cl_sparse.run.one_run import Observer, Run
 from cl_sparse.run.plan import Workplace
 from cl_sparse.run.progress import planned_steps, resumed_line, task_line
 from cl_sparse.run.record import Record
+from cl_sparse.run.resume import can_resume, resume
 
 
 @dataclass(frozen=True)
@@ -118,14 +119,14 @@ def _statistics(trial: Trial, place: Workplace, checkpoint: Path, watch: Watch) 
 
     observer = Observer(on_steps=watch.advance, on_task=task_done)
     run = Run(trial.config, benchmark, trial.seed, choose_device(place.device), observer)
-    if place.resume and checkpoint.exists():
-        done = run.resume(checkpoint)
+    if place.resume and can_resume(checkpoint):
+        resume(run, checkpoint, watch.say)
         same_code = {*run.record.code_hashes} == {run.code_hash}
         if place.same_code and not same_code:
             watch.say(f"{trial.title}: {checkpoint} is by other code, begun anew")
             run = Run(trial.config, benchmark, trial.seed, run.learner.device, observer)
         else:
-            watch.say(resumed_line(trial.title, done, same_code=same_code))
+            watch.say(resumed_line(trial.title, len(run.record.steps), same_code=same_code))
             watch.advance(sum(run.record.steps))
     return run.run(checkpoint)
 

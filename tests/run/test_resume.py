@@ -12,9 +12,10 @@ from cl_sparse.config import build_config
 from cl_sparse.errors import UserError
 from cl_sparse.plugins import Replay
 from cl_sparse.run import build, provenance
-from cl_sparse.run.checkpoint import load_checkpoint, save_checkpoint
+from cl_sparse.run.checkpoint import load_checkpoint, one_before, save_checkpoint
 from cl_sparse.run.learner_state import learner_state, restore_learner
 from cl_sparse.run.one_run import Observer, Run, carried_bytes
+from cl_sparse.run.resume import resume
 from tests.commands import forked
 
 
@@ -170,3 +171,29 @@ def test_a_failed_save_leaves_the_old_checkpoint(tmp_path):
         save_checkpoint(path, {"task": lambda: 2})
     assert torch.load(path, weights_only=True) == {"task": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(make_run, tmp_path):
+    """A byte anywhere: the run goes on from the task before, says so, and ends with the same numbers."""
+    path = tmp_path / "c.pt"
+    whole = make_run()
+    expected = whole.run(tmp_path / "whole.pt")
+    half = make_run()
+    half.tasks = half.tasks[:3]
+    half.run(path)
+    data = path.read_bytes()
+    for place in (10, len(data) // 2, len(data) - 5):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        said: list[str] = []
+        resumed = make_run()
+        resume(resumed, path, said.append)
+        assert len(resumed.record.steps) == 2
+        assert said == [f"{path}: is damaged, going on from the one before"]
+    np.testing.assert_array_equal(resumed.run(tmp_path / "d.pt")["accs"], expected["accs"])
+    path.unlink()  # killed between the two
+    resume(last := make_run(), path)
+    assert len(last.record.steps) == 2
+    one_before(path).write_bytes(b"")
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"c\.pt: not a readable checkpoint"):
+        resume(make_run(), path)

@@ -1,11 +1,13 @@
 """The one seam between what asks for trials and what runs them."""
 
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 from cl_sparse.errors import UserError
+from cl_sparse.run.checkpoint import one_before
 from cl_sparse.run.trial import Trial, Watch
 
 TRIES = 3  # of a trial whose process is killed
@@ -15,13 +17,13 @@ class StoppedEarlyError(UserError):
     """A scheduler has stopped the trial, for others are better."""
 
 
-def stamp(path: Path) -> tuple[int, int] | None:
-    """Return what differs when the file is another one."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns
+def stamp(checkpoint: Path) -> tuple[int, int] | None:
+    """Return what differs when another checkpoint has been saved; None if there is none."""
+    for path in (checkpoint, one_before(checkpoint)):
+        with suppress(OSError):
+            status = path.stat()
+            return status.st_ino, status.st_mtime_ns
+    return None
 
 
 class Executor(Protocol):
