@@ -78,6 +78,8 @@ def run_trial(trial: Trial, place: Workplace, earlier: EarlierResults, watch: Wa
             earlier.forget_listing()
             found = earlier.find(trial.config, trial.seed)
             if isinstance(found, Earlier):  # by another process, since the plan was made
+                if not found.stopped:
+                    tell_failure(watch.complain, lambda: remove(checkpoint))
                 return found.path
         stats = _statistics(trial, place, checkpoint, watch)
         stored: dict[str, Any] = {"seed": trial.seed, **trial.config.model_dump()}

@@ -44,6 +44,10 @@ class Told:
     def advance(self, steps: int) -> None:
         self.steps += steps
 
+    def task_done(self, line: str, accuracy: float) -> None:
+        assert 0 <= accuracy <= 1
+        self.say(line)
+
     def say(self, line: str) -> None:
         self.lines.append(line)
         if self.at in line:
@@ -135,7 +139,7 @@ def test_processes_share_the_data_in_memory(tmp_path):
     process.start()
     ours.send((trial(benchmark="SplitDataset", dataset="mnist", num_batch=5), False))
     while not isinstance(told := ours.recv(), End):
-        assert told[0] in ("begin", "advance", "say", "complain")
+        assert told[0] in ("begin", "advance", "task_done", "say", "complain")
     assert told.error is None
     ours.close()
     process.join(30)
