@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cl_sparse.run import provenance
-from perf import axes, crossover, data_path, document, fast_loading, mechanisms, sparse_linear, winners
+from perf import axes, crossover, data_path, document, fast_loading, mechanisms, sparse_linear, sweeps, winners
 
 CASES: dict[str, Callable[[int], list[dict[str, object]]]] = {
     "data_path": data_path.run,
@@ -24,6 +24,8 @@ CASES: dict[str, Callable[[int], list[dict[str, object]]]] = {
     "width": axes.width,
     "density": axes.density,
     "winner_share": axes.winner_share,
+    "sweeps": sweeps.run,
+    "thousand_trials": sweeps.thousand,
 }
 
 

@@ -47,6 +47,11 @@ ABOUT = {
     "is one hidden layer of a million units behind 784 inputs, with 10 million live synapses.",
     "density": "The same against the density of the weights, at 5 % winners.",
     "winner_share": "The same against the share of winners, at 5 % of the weights.",
+    "sweeps": "A sweep of eight trials in worker processes (`--executor local`), one thread each. What it costs beyond "
+    "a trial's training and testing is building its stream and net, statistics, checkpoint, result files and manifest. "
+    "Packing: time in one process, divided by time in two, on two cores.",
+    "thousand_trials": "A sweep of a thousand trials of the smallest experiment, in two processes; then the same "
+    "command again, which finds them finished. Memory shared by processes counts for each.",
 }
 SLOWER = """
 ## Where dense is faster
