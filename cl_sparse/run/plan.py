@@ -21,8 +21,9 @@ class Workplace:
         device: where to compute; ``auto`` is CUDA when there is one.
         threads: CPU threads of a process, or None: as torch likes.
         resume: continue runs that were stopped.
-        same_code: neither a result nor a checkpoint by other code stands for a run.
-        pictures: draw the accuracy matrix of every run.
+        sweep: they are a sweep's, which has the results folder to itself: neither a result nor a checkpoint by other
+            code stands for a trial, the folder is looked through only where a trial was ended by force, and no trial
+            gets a picture of its own.
     """
 
     data_root: Path | None = None
@@ -30,8 +31,7 @@ class Workplace:
     device: Device = "auto"
     threads: int | None = None
     resume: bool = False
-    same_code: bool = False
-    pictures: bool = True
+    sweep: bool = False
 
 
 @dataclass(frozen=True)

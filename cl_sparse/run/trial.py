@@ -74,10 +74,10 @@ def run_trial(trial: Trial, place: Workplace, earlier: EarlierResults, watch: Wa
     """
     checkpoint = trial.checkpoint(place.results_dir)
     with alone(checkpoint):
-        if place.resume:
+        if place.resume and (not place.sweep or can_resume(checkpoint)):
             earlier.forget_listing()
             found = earlier.find(trial.config, trial.seed)
-            if isinstance(found, Earlier):  # by another process, since the plan was made
+            if isinstance(found, Earlier):  # by another process since the plan was made, or by one killed after it
                 if not found.stopped:
                     tell_failure(watch.complain, lambda: remove(checkpoint))
                 return found.path
@@ -87,7 +87,7 @@ def run_trial(trial: Trial, place: Workplace, earlier: EarlierResults, watch: Wa
         result = load_result(path)
         if stats["stopped"] is None:  # else the tasks before need not be learned again
             tell_failure(watch.complain, lambda: remove(checkpoint))
-    if place.pictures:
+    if not place.sweep:
         _draw_matrix(trial, path, result, watch.complain)
     return path
 
@@ -97,7 +97,7 @@ def stand_in(trial: Trial, place: Workplace, earlier: Earlier, complain: Callabl
     if not earlier.stopped:
         tell_failure(complain, lambda: clear(trial.checkpoint(place.results_dir)))
     packed = not earlier.path.is_file()
-    if place.pictures and not packed and not earlier.path.with_suffix(".png").exists():
+    if not place.sweep and not packed and not earlier.path.with_suffix(".png").exists():
         _draw_matrix(trial, earlier.path, earlier.result, complain)
 
 
@@ -124,7 +124,7 @@ def _statistics(trial: Trial, place: Workplace, checkpoint: Path, watch: Watch) 
     if place.resume and can_resume(checkpoint):
         resume(run, checkpoint, watch.say)
         same_code = {*run.record.code_hashes} == {run.code_hash}
-        if place.same_code and not same_code:
+        if place.sweep and not same_code:
             watch.say(f"{trial.title}: {checkpoint} is by other code, begun anew")
             run = Run(trial.config, benchmark, trial.seed, run.learner.device, observer)
         else:

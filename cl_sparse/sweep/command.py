@@ -50,8 +50,7 @@ def plan_of(arguments: argparse.Namespace, check_writable: Callable[[Path], None
         device=arguments.device,
         threads=arguments.threads,
         resume=not arguments.force,
-        same_code=True,
-        pictures=False,  # nobody looks at a thousand
+        sweep=True,
     )
     plan = SweepPlan(
         sweep=sweep,

@@ -148,7 +148,11 @@ def test_processes_share_the_data_in_memory(tmp_path):
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
+    [
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+        (signal.SIGKILL, -9),
+    ],
 )
 def test_no_process_outlives_the_command(tmp_path, number, code):
     words = [sys.executable, str(ROOT / "run_exps.py"), *ENDLESS]

@@ -97,9 +97,9 @@ def test_killed_five_times(folder):
 def test_fifty_trials_whose_process_is_killed_at_random(tmp_path):
     """Each once, at a random moment; all come to the results of undisturbed ones."""
     chance = random.Random(0)
-    with Local(Workplace(results_dir=tmp_path / "whole", pictures=False), 1) as executor:
+    with Local(Workplace(results_dir=tmp_path / "whole", sweep=True), 1) as executor:
         expected = [all_but_seconds(executor.submit(trial(seed, train_ep=20), Told()).result()) for seed in range(10)]
-    with Local(Workplace(results_dir=tmp_path / "killed", pictures=False), 1) as executor:
+    with Local(Workplace(results_dir=tmp_path / "killed", sweep=True), 1) as executor:
         killed = 0
         for attempt in range(50):
             told = Told()

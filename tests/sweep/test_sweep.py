@@ -16,6 +16,7 @@ from cl_sparse.run import provenance
 from cl_sparse.run.build import build_benchmark
 from cl_sparse.run.checkpoint import checkpoint_path
 from cl_sparse.run.one_run import Observer, Run
+from cl_sparse.sweep.search import search_of
 from tests.sweep.sweeps import GRID, SMALL, TUNED, methods, write
 
 FOLDER = "results/sweeps/s"
@@ -100,7 +101,7 @@ def test_the_best_on_validation_data_is_tested_and_written_down(folder, capsys):
     assert yaml.safe_load(text).keys() == {"quickstart_dense_tuned", "split_digits_tuned"}
 
 
-@pytest.mark.parametrize("partly", [False, True])
+@pytest.mark.parametrize("partly", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_what_other_code_made_does_not_count_and_force_runs_all_again(folder, partly):
     content = {**GRID, "space": {}, "seeds": [0]}
     assert sweep(folder, content) == 0
@@ -158,8 +159,37 @@ def test_hours_that_are_over(folder, capsys):
 
 
 def test_random_points_are_those_of_a_shorter_search_and_more(folder):
-    content = {**GRID, "space": {"lr": {"low": 0.01, "high": 0.2, "log": True}}, "search": "random", "seeds": [0]}
-    assert sweep(folder, {**content, "trials": 2}) == 0
-    assert sweep(folder, {**content, "trials": 3}) == 0
-    assert len(find_results(folder / FOLDER)) == 3
-    assert all(not math.isnan(event["worth"]) for event in events(folder) if event["event"] == "finished")
+    content = {**GRID, "space": {"lr": {"low": 0.01, "high": 0.2, "log": True}}, "search": "random"}
+
+    def points(trials):
+        (method,) = methods(folder, {**content, "trials": trials}).values()
+        search = search_of(method.sweep, method.name, method.at)
+        return list(iter(search.ask, None))
+
+    longer = points(30)
+    assert points(7) == longer[:7]
+    assert len({point["lr"] for point in longer}) == 30
+
+
+@pytest.mark.parametrize("metric", ["acc", "forgetting"])
+def test_optuna_proposes_what_is_there_and_learns_from_what_it_is_told(folder, metric):
+    pytest.importorskip("optuna")
+    space = {
+        "dropout": [0.0, 0.25, 0.5],
+        "lr": {"low": 0.001, "high": 1.0, "log": True},
+        "hidden_units": {"low": 10.0, "high": 99.0, "integer": True, "when": {"dropout": [0.0, 0.25]}},
+    }
+    content = {**GRID, "space": space, "search": "optuna", "report": {"seeds": [0]}}
+    content |= {"seeds": ..., "select": {"seeds": [1], "trials": 60, "metric": metric}}
+    (method,) = methods(folder, {key: value for key, value in content.items() if value is not ...}).values()
+    search = search_of(method.sweep, method.name, method.at)
+    points = []
+    for point in iter(search.ask, None):
+        assert method.at(point).lr == point["lr"]
+        assert ("hidden_units" in point) is (point["dropout"] != 0.5)
+        distance = abs(math.log10(point["lr"]) + 1)
+        search.tell(point, math.nan if len(points) == 3 else distance if metric == "forgetting" else -distance)
+        points.append(point)
+    assert len(points) == 60
+    late = [abs(math.log10(point["lr"]) + 1) for point in points[-20:]]
+    assert np.median(late) < 0.5  # drawn evenly it would be .75 or so

@@ -239,7 +239,7 @@ def _work(config: dict[str, Any], place: Workplace, data: dict[Any, Any]) -> Non
     here, reports = replace(place, resume=resume), _Reports()
     outcome: dict[str, Any] = {}
     try:
-        earlier = EarlierResults(here.results_dir, here.data_root, same_code=here.same_code)
+        earlier = EarlierResults(here.results_dir, here.data_root, same_code=here.sweep)
         outcome["path"] = str(run_trial(trial, here, earlier, reports))
     except UserError as error:
         outcome["problem"] = str(error)

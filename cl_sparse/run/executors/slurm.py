@@ -103,7 +103,7 @@ class SlurmTrial:
         torch.set_num_threads(self.place.threads or 1)
         resume = self.place.resume or stamp(self.trial.checkpoint(self.place.results_dir)) not in (None, self.before)
         place = replace(self.place, resume=resume)
-        earlier = EarlierResults(place.results_dir, place.data_root, same_code=place.same_code)
+        earlier = EarlierResults(place.results_dir, place.data_root, same_code=place.sweep)
         try:
             return str(run_trial(self.trial, place, earlier, _Log())), None
         except UserError as error:

@@ -89,7 +89,7 @@ def work(pipe: Connection, place: Workplace, data: LoadedData) -> None:
     ignore_avalanches_warnings()
     torch.set_num_threads(place.threads or 1)
     take_loaded(data)
-    earlier = EarlierResults(place.results_dir, place.data_root, same_code=place.same_code)
+    earlier = EarlierResults(place.results_dir, place.data_root, same_code=place.sweep)
     while True:
         try:
             trial, resume = pipe.recv()
