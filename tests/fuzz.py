@@ -12,7 +12,7 @@ from pathlib import Path
 
 import atheris
 
-ROOMS = ["cl_sparse.config", "cl_sparse.results", "cl_sparse.report", "cl_sparse.data"]
+ROOMS = ["cl_sparse.config", "cl_sparse.results", "cl_sparse.report", "cl_sparse.data", "cl_sparse.sweep"]
 LIBRARIES = ["yaml", "pickle", "pickletools", "json", "zipfile", "gzip"]
 
 with atheris.instrument_imports(include=[*ROOMS, *LIBRARIES]):

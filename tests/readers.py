@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from cl_sparse.data.idx import read_idx
 from cl_sparse.data.npz import load_npz
 from cl_sparse.report import markdown_table, rows_of
 from cl_sparse.results import json_text, load_complete_result
+from cl_sparse.results.packs import members
+from cl_sparse.sweep.manifest import read_manifest
+from cl_sparse.sweep.spec import load_sweep
 
 YAML = """\
 Base: &base
@@ -22,6 +26,21 @@ Base: &base
   plugins: [{name: replay, mem_size: 5}]
 Mine: {inherits: Base, <<: *base, hidden_units: 0x1f, scenario: ~}
 All: {group: [Base, "M*"]}
+"""
+SWEEP = """\
+experiments: [quickstart_dense]
+set: {train_ep: 1}
+space: {lr: {low: 1e-3, high: 0.1, log: true}, hidden_units: [20, 30]}
+spaces: {quickstart_dense: {dropout: {choose: [0.0, 0.5], when: {lr: [0.1]}}}}
+search: random
+select: {metric: acc, seeds: [7], trials: 2}
+report: {seeds: [0, 1]}
+"""
+MANIFEST = """\
+{"event": "plan", "time": "2026-11-26T23:00:00", "version": 1, "planned": {"net": 2}, "jobs": 2}
+{"event": "begun", "time": "", "experiment": "net", "phase": "try", "point": 0, "seed": 7, "values": {"lr": 0.1}}
+{"event": "finished", "experiment": "net", "phase": "try", "point": 0, "seed": 7, "worth": 0.5, "seconds": 1.5}
+{"event": "end", "line": "complete"}
 """
 CONFIG = {"name": "dense", "lr": 0.1, "train_ep": 2, "plugins": [{"name": "replay", "mem_size": 5}], "heads": None}
 STATS = {
@@ -55,8 +74,13 @@ def _show(path: Path) -> str:
     return markdown_table(rows_of([load_complete_result(path)]))
 
 
+_TWIN = json.loads(json_text({"config": CONFIG, "stats": STATS}))
+PACK = json.dumps({"file": "net_20260101T000000-000_seed0", **_TWIN}).encode() + b"\n"
 _IDX = b"\0\0\x08\x02\0\0\0\x02\0\0\0\x03abcdef"
 READERS = {
+    "sweep": Reader(load_sweep, ".yaml", (SWEEP.encode(),)),
+    "manifest": Reader(read_manifest, ".jsonl", (MANIFEST.encode(),)),
+    "pack": Reader(lambda path: [load_complete_result(found) for found in members(path)], ".results.jsonl", (PACK,)),
     "yaml": Reader(lambda path: load_experiments([path]).select(["*"]), ".yaml", (YAML.encode(),)),
     "pickle": Reader(_show, ".pkl", tuple(pickle.dumps([CONFIG, STATS], protocol) for protocol in (4, 5))),
     "json": Reader(_show, ".json", (json_text({"config": CONFIG, "stats": STATS}).encode(),)),

@@ -238,6 +238,8 @@ def load_experiments(paths: Sequence[Path] | None = None) -> Catalogue:
     for path in experiment_folders() if paths is None else paths:
         entries |= _read(sorted(path.glob("*.yaml")) if path.is_dir() else [path])
     if not entries:
+        if paths:
+            raise UserError(f"{shown(paths[0])}: holds no experiments")
         raise UserError("no experiments: neither the package nor ./exps holds any *.yaml")
     return Catalogue(entries)
 

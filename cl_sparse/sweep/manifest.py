@@ -5,15 +5,17 @@ the next one. It tells ``--status`` how far a sweep is. Which trials need not ru
 """
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cl_sparse.errors import UserError
 from cl_sparse.results.writing import release
@@ -82,19 +84,67 @@ class Manifest:
         return UserError(f"{self._path}: cannot be written ({error.strerror})")
 
 
+class _Facts(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+    time: str = ""
+
+
+class Plan(_Facts):
+    """What a start of the sweep intends.
+
+    Attributes:
+        planned: trials by experiment.
+        jobs: of them side by side.
+    """
+
+    event: Literal["plan"] = "plan"
+    version: Literal[1] = 1
+    planned: dict[str, Annotated[int, Field(ge=0, le=10**9)]] = {}
+    jobs: int = Field(1, ge=1, le=10**6)
+
+
+class State(_Facts):
+    """The newest that is known of a trial.
+
+    Attributes:
+        values: parameter -> value.
+        worth, seconds: of a finished one.
+    """
+
+    event: Literal["begun", "finished", "stopped", "failed", "stopped early"]
+    experiment: str
+    phase: str
+    point: int
+    seed: int
+    values: dict[str, Any] = {}
+    worth: float = math.nan
+    seconds: float = Field(0.0, ge=0, le=1e12)
+
+
+class End(_Facts):
+    """How the newest start of the sweep has ended."""
+
+    event: Literal["end"] = "end"
+    line: str
+
+
+_Line: TypeAdapter[Plan | State | End] = TypeAdapter(Annotated[Plan | State | End, Field(discriminator="event")])
+
+
 @dataclass
 class Progress:
     """How far a sweep is.
 
     Attributes:
-        plan: the newest plan's facts: sweep, version, planned (trials by experiment), jobs.
-        states: (experiment, phase, point, seed) as text → the facts of its newest event.
-        ended: the facts of the end, if the newest start has come to one.
+        plan: of its newest start.
+        states: of each trial.
+        ended: how that start ended, if it has.
     """
 
-    plan: dict[str, Any] = field(default_factory=dict)
-    states: dict[str, dict[str, Any]] = field(default_factory=dict)
-    ended: dict[str, Any] | None = None
+    plan: Plan = field(default_factory=Plan)
+    states: dict[tuple[str, str, int, int], State] = field(default_factory=dict)
+    ended: End | None = None
 
 
 def read_progress(folder: Path) -> Progress:
@@ -103,34 +153,26 @@ def read_progress(folder: Path) -> Progress:
     Raises:
         UserError: there is none, or its manifest is no manifest or another version's.
     """
-    path = folder / _NAME
+    return read_manifest(folder / _NAME)
+
+
+def read_manifest(path: Path) -> Progress:
+    """Return what a manifest says, as :func:`read_progress`."""
     try:
         lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last line break is being written
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}): is {folder} the folder of a sweep?") from None
+        raise UserError(f"{path}: cannot be read ({error.strerror}): is {path.parent} the folder of a sweep?") from None
     found = Progress()
     for number, line in enumerate(lines, 1):
-        facts = _facts(line)
-        if facts is None:
-            raise UserError(f"{path}:{number}: is no line of a manifest: move the file away; results are not in it")
-        if facts["event"] == "plan":
-            if facts.get("version") != VERSION:
-                raise UserError(
-                    f"{path}:{number}: is of version {facts.get('version')}, and this program reads {VERSION}"
-                )
+        try:
+            facts = _Line.validate_json(line)
+        except ValidationError:
+            problem = f"is no line of a manifest of version {VERSION}: move the file away; no result is in it"
+            raise UserError(f"{path}:{number}: {problem}") from None
+        if isinstance(facts, Plan):
             found = Progress(plan=facts)
-        elif facts["event"] == "end":
+        elif isinstance(facts, End):
             found.ended = facts
         else:
-            found.states[f"{facts.get('experiment')} {facts.get('point')} {facts.get('seed')} {facts.get('phase')}"] = (
-                facts
-            )
+            found.states[facts.experiment, facts.phase, facts.point, facts.seed] = facts
     return found
-
-
-def _facts(line: bytes) -> dict[str, Any] | None:
-    try:
-        facts = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return facts if isinstance(facts, dict) and isinstance(facts.get("event"), str) else None

@@ -3,13 +3,12 @@
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.table import Table
 
 from cl_sparse.run.terminal import Terminal, print_whole
-from cl_sparse.sweep.manifest import Progress, read_progress
+from cl_sparse.sweep.manifest import Progress, State, read_progress
 
 _ENDED = ("finished", "stopped", "failed", "stopped early")
 
@@ -24,32 +23,32 @@ def print_status(folder: Path) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for head in ("experiment", *_ENDED, "under way", "of", "best so far"):
         table.add_column(head, justify="left" if head == "experiment" else "right")
-    planned = progress.plan.get("planned") or {}
+    planned = progress.plan.planned
     for experiment, trials in planned.items():
-        states = [facts for facts in progress.states.values() if facts.get("experiment") == experiment]
-        numbers = [sum(facts["event"] == event for facts in states) for event in (*_ENDED, "begun")]
+        states = [state for state in progress.states.values() if state.experiment == experiment]
+        numbers = [sum(state.event == event for state in states) for event in (*_ENDED, "begun")]
         table.add_row(experiment, *map(str, numbers), str(trials), _best(states))
     print_whole(table, console)
-    for facts in progress.states.values():
-        if facts["event"] == "begun" and progress.ended is None:
-            values = " ".join(f"{key}={value}" for key, value in (facts.get("values") or {}).items())
-            console.print(
-                f"under way since {facts.get('time')}: {facts.get('experiment')} {values} seed {facts['seed']}"
-            )
-    console.print(progress.ended["line"] if progress.ended else _left(progress, sum(planned.values())), soft_wrap=True)
+    for state in progress.states.values():
+        if state.event == "begun" and progress.ended is None:
+            values = " ".join(f"{key}={value}" for key, value in state.values.items())
+            trial = f"{state.experiment} {values} seed {state.seed}"
+            console.print(f"under way since {state.time}: {trial}", soft_wrap=True)
+    last = progress.ended.line if progress.ended else _left(progress, sum(planned.values()))
+    console.print(last, soft_wrap=True)
 
 
-def _best(states: Iterable[dict[str, Any]]) -> str:
+def _best(states: Iterable[State]) -> str:
     """Return the highest worth of a single trial while points are compared."""
-    worths = [facts["worth"] for facts in states if facts["event"] == "finished" and facts.get("phase") == "try"]
+    worths = [state.worth for state in states if state.event == "finished" and state.phase == "try"]
     return f"{max(worths):.4f}" if worths else "–"
 
 
 def _left(progress: Progress, planned: int) -> str:
-    seconds = [float(facts["seconds"]) for facts in progress.states.values() if facts["event"] == "finished"]
-    left = planned - sum(facts["event"] in _ENDED for facts in progress.states.values())
-    jobs = progress.plan.get("jobs") or 1
-    guess = f", about {left * sum(seconds) / len(seconds) / jobs / 60:.1f} minutes" if seconds else ""
-    last = max((facts["time"] for facts in progress.states.values()), default=progress.plan.get("time"))
+    states = progress.states.values()
+    seconds = [state.seconds for state in states if state.event == "finished"]
+    left = planned - sum(state.event in _ENDED for state in states)
+    guess = f", about {left * sum(seconds) / len(seconds) / progress.plan.jobs / 60:.1f} minutes" if seconds else ""
+    last = max((state.time for state in states), default=progress.plan.time)
     now = datetime.now().isoformat(timespec="seconds")
     return f"{left} of {planned} trials left{guess}; last heard of at {last}, it is {now}"

@@ -38,7 +38,7 @@ def test_half_a_line_is_cut_off(tmp_path):
         assert read_progress(tmp_path).states == {}  # as it is while it is being written
         Manifest(tmp_path).note("finished", **facts(1))
         (state,) = read_progress(tmp_path).states.values()
-        assert (state["event"], state["seed"]) == ("finished", 1)
+        assert (state.event, state.seed) == ("finished", 1)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,9 @@ def test_half_a_line_is_cut_off(tmp_path):
         (b"\xff\xfe", "is no line of a manifest"),
         (b'{"event": 3}', "is no line of a manifest"),
         (b"[" * 100_000, "is no line of a manifest"),
-        (b'{"event": "plan", "version": 99}', f"is of version 99, and this program reads {VERSION}"),
+        (b'{"event": "plan", "version": 99}', f"is no line of a manifest of version {VERSION}: move the file away"),
+        (b'{"event": "plan", "version": 1, "planned": {"net": "x"}}', "is no line of a manifest"),
+        (b'{"event": "begun"}', "is no line of a manifest"),
     ],
 )
 def test_damage_is_one_line(tmp_path, capsys, line, words):
