@@ -20,6 +20,7 @@ from cl_sparse.config.identity import differing, short_hash
 from cl_sparse.errors import UserError
 from cl_sparse.run.record import Record
 
+VERSION = 1  # counts up when a checkpoint holds what earlier code would take for something else
 _SUM = b"\nSHA-256 of the above: "
 
 
@@ -47,12 +48,14 @@ class _Checkpoint(_Part):
     """What a checkpoint holds; what may be absent was not there in earlier versions.
 
     Attributes:
+        version: of this format.
         config: what makes the run's experiment.
         data: fingerprint of its data.
         learner: what training changed.
         record: what was measured.
     """
 
+    version: int = VERSION
     config: dict[str, Any]
     data: str = ""
     learner: _Learner
@@ -130,6 +133,8 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         first = failure.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
         raise unfit(path, f"{where}: {first['msg']}") from None
+    if content.pop("version", VERSION) != VERSION:
+        raise unfit(path, f"its format is of another version than {VERSION}")
     return content
 
 

@@ -16,7 +16,7 @@ from cl_sparse.metrics import unit_overlap
 from cl_sparse.models import FixedNet
 from cl_sparse.plugins import AccuracyRecorder, DivergedError, ReportProgress, SparsityProbe
 from cl_sparse.run import build, provenance
-from cl_sparse.run.checkpoint import load_checkpoint, save_checkpoint, unfit
+from cl_sparse.run.checkpoint import VERSION, load_checkpoint, save_checkpoint, unfit
 from cl_sparse.run.evaluate import accuracy_row
 from cl_sparse.run.learner_state import learner_state, own_plugins, restore_learner
 from cl_sparse.run.methods import strategy_of
@@ -164,6 +164,7 @@ class Run:
         save_checkpoint(
             checkpoint,
             {
+                "version": VERSION,
                 "config": self.config.identity(),
                 "data": self.benchmark.fingerprint,
                 "learner": learner_state(self.learner),

@@ -181,3 +181,18 @@ def test_the_command_ends_in_one_line(tmp_path, monkeypatch, capsys):
         f"error: {path}: not a checkpoint that this version of cl_sparse can go on from (config: "
     )
     assert said.err.count("\n") == 1
+
+
+def test_another_version_is_refused_and_none_is_the_first(make_run, tmp_path):
+    path = tmp_path / "c.pt"
+    run = make_run()
+    run.tasks = run.tasks[:1]
+    run.run(path)
+    content = load_checkpoint(path, torch.device("cpu"))
+    torch.save(content, path)  # as before there was a version
+    assert make_run().resume(path) == 1
+    torch.save({"version": 2, **content}, path)
+    with pytest.raises(
+        UserError, match=r"c\.pt: not a checkpoint that this version of cl_sparse can go on from \(its form"
+    ):
+        make_run().resume(path)
