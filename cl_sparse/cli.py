@@ -21,7 +21,7 @@ from cl_sparse.output import drop_unwritten, writing
 from cl_sparse.run.data_check import check_data
 from cl_sparse.run.memory import check_memory
 from cl_sparse.run.plan import RunPlan, Workplace
-from cl_sparse.sweep.command import add_options, plan_of
+from cl_sparse.sweep.command import add_options
 
 DEFAULT_NAME = "quickstart"
 _MOST_THREADS = 1024  # of more, a system may not be able to start them all
@@ -216,6 +216,8 @@ def _sweep(arguments: argparse.Namespace) -> int:
 
         print_status(arguments.status)
         return 0
+    from cl_sparse.sweep.planning import plan_of
+
     plan = plan_of(arguments, _check_writable)
     from cl_sparse.sweep.session import run
 

@@ -94,4 +94,5 @@ def worth(select: Select | None, stats: Mapping[str, Any]) -> float:
 def ranked(select: Select, values: Mapping[int, float]) -> list[int]:
     """Return the points' numbers, best first; of equal ones the earlier; those that came to nothing are left out."""
     sign = 1 if select.metric in LESS_IS_BETTER else -1
-    return sorted((number for number, value in values.items() if not np.isnan(value)), key=lambda n: sign * values[n])
+    finished = [number for number, value in values.items() if not np.isnan(value)]
+    return sorted(finished, key=lambda number: (sign * values[number], number))

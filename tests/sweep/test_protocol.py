@@ -66,6 +66,6 @@ def test_a_trial_is_worth_its_validation_accuracies():
 
 
 def test_ranks():
-    values = {0: 0.1, 1: math.nan, 2: 0.3, 3: 0.3}
+    values = {3: 0.3, 0: 0.1, 1: math.nan, 2: 0.3}  # in the order in which they came to their end
     assert ranked(Select(seeds=[1], trials=1), values) == [2, 3, 0]
     assert ranked(Select(seeds=[1], trials=1, metric="forgetting"), values) == [0, 2, 3]
