@@ -43,7 +43,7 @@ def imported(*argv: str) -> tuple[int, list[str]]:
     return code, heavy
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["run", "--help"], ["list"], ["run", "--list"]])
+@pytest.mark.parametrize("argv", [["--help"], ["run", "--help"], ["sweep", "--help"], ["list"], ["run", "--list"]])
 def test_help_and_list_import_nothing_heavy(argv: list[str]) -> None:
     assert imported(*argv) == (0, [])
 
