@@ -18,7 +18,8 @@ from cl_sparse.cli import main
 from cl_sparse.results import find_results, load_result
 
 EXPERIMENT = "quickstart_sparse"
-EPOCHS = {"about a tenth of a second": 1, "about a second": 30, "about five seconds": 150}
+EPOCHS = {"a tenth of a second": 1, "a second": 30, "five seconds": 150}
+BY = [("local", "a tenth of a second"), ("local", "a second"), ("local", "five seconds"), ("ray", "a second")]
 TRIALS = 8
 SMALLEST = {"train_subset": 100, "test_subset": 50, "num_batch": 2, "train_ep": 1, "hidden_units": 50}
 THOUSAND = 1000
@@ -27,17 +28,19 @@ THOUSAND = 1000
 def run(rounds: int) -> list[dict[str, object]]:
     """Sweeps of one and of several trials, in one process beside this one and in two, in turn."""
     rows = []
-    for name, epochs in EPOCHS.items():
-        settings = {"train_ep": epochs, "train_subset": 200, "num_batch": 2}
-        sweep(settings, 2, 2)  # starts the fork server
-        measured = [[sweep(settings, n, jobs) for n, jobs in ((1, 1), (TRIALS, 1), (TRIALS, 2))] for _ in range(rounds)]
+    for executor, name in BY:
+        settings = {"train_ep": EPOCHS[name], "train_subset": 200, "num_batch": 2}
+        sweep(settings, 2, 2, executor)  # starts the fork server
+        sizes = ((1, 1), (TRIALS, 1), (TRIALS, 2))
+        measured = [[sweep(settings, n, jobs, executor) for n, jobs in sizes] for _ in range(rounds)]
         alone = [several[0] - one[0] for one, several, _ in measured]  # of all but the first, and its start
         trials = [several[1] * (TRIALS - 1) / TRIALS for _, several, _ in measured]
         overheads = [(wall - own) / (TRIALS - 1) for wall, own in zip(alone, trials, strict=True)]
         packing = [several[0] / packed[0] for _, several, packed in measured]
         rows.append(
             {
-                "a trial takes": name,
+                "executor": executor,
+                "a trial takes about": name,
                 "measured: s": round(statistics.median(own / (TRIALS - 1) for own in trials), 3),
                 "beyond it, per trial: s": round(statistics.median(overheads), 3),
                 "x of one process, in two": round(statistics.median(packing), 2),
@@ -50,9 +53,9 @@ def thousand(_: int) -> list[dict[str, object]]:
     """A thousand trials of the smallest experiment in two processes, and the same command again."""
     with tempfile.TemporaryDirectory() as folder:
         watch = Watch(Path(folder))
-        first, own = sweep(SMALLEST, THOUSAND, 2, Path(folder))
+        first, own = sweep(SMALLEST, THOUSAND, 2, folder=Path(folder))
         seen = watch.end()
-        again, _own = sweep(SMALLEST, THOUSAND, 2, Path(folder))
+        again, _own = sweep(SMALLEST, THOUSAND, 2, folder=Path(folder))
     early, late = seen[len(seen) // 10], seen[-1]
     return [
         {
@@ -66,16 +69,18 @@ def thousand(_: int) -> list[dict[str, object]]:
     ]
 
 
-def sweep(settings: Mapping[str, object], n: int, jobs: int, folder: Path | None = None) -> tuple[float, float]:
+def sweep(
+    settings: Mapping[str, object], n: int, jobs: int, executor: str = "local", folder: Path | None = None
+) -> tuple[float, float]:
     """Run a sweep of ``n`` trials; return its seconds, and those of training and testing in all trials."""
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "sweep.yaml"
         content = {"experiments": [EXPERIMENT], "set": dict(settings), "seeds": list(range(n))}
         file.write_text(yaml.safe_dump(content))
         results = Path(temporary) / "results" if folder is None else folder
-        words = ["sweep", str(file), "--executor", "local", "--quiet", "--jobs", str(jobs), "--results-dir"]
+        words = ["sweep", str(file), "--executor", executor, "--quiet", "--jobs", str(jobs), "--results-dir"]
         start = time.perf_counter()
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             code = main([*words, str(results)])
         seconds = time.perf_counter() - start
         assert code == 0

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import signal
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -198,3 +199,58 @@ def test_an_archive_of_objects_among_the_data(folder, capsys):
     path = write(folder, content)
     assert main(["sweep", str(path), "--executor", "local"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.fixture
+def alarm():
+    """End a test that waits without end."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("waits without end")
+
+    signal.signal(signal.SIGALRM, fail)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
+def pipe(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(path)
+
+
+RESULT = "net_20260101T000000-000_seed0"
+
+
+@pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize("name", ["net.results.jsonl", f"{RESULT}.pkl", f"{RESULT}.json"])
+def test_a_pipe_that_poses_as_a_result_is_not_waited_for(folder, capsys, name):
+    pipe(folder / name)
+    assert main(["pack", str(folder)]) == 2
+    assert capsys.readouterr().err == f"error: {folder / name}: cannot be read (it is no regular file)\n"
+
+
+@pytest.mark.usefixtures("alarm")
+def test_a_pipe_that_poses_as_a_checkpoint_or_a_manifest(folder, capsys):
+    settings = {key: int(value) for key, value in (setting.split("=") for setting in SETTINGS)}
+    path = checkpoint_path(Path("results"), load_experiments().config("quickstart_dense", settings), 0)
+    pipe(path)
+    assert main([*RUN, "--resume"]) == 2
+    pipe(folder / "sweep" / "manifest.jsonl")
+    assert main(["sweep", "--status", "sweep"]) == 2
+    write(folder, GRID)
+    assert main(["sweep", "s.yaml", "--executor", "local", "--results-dir", "sweep"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert [line.startswith("error: ") for line in said] == [True] * 3, said
+
+
+@pytest.mark.parametrize("name", ["manifest.jsonl", ".sweep.lock", ".writing", ".writing.lock", "winners.yaml"])
+def test_no_link_leads_a_sweep_out_of_its_folder(folder, name):
+    victim = folder / "victim"
+    victim.write_text("mine, without a line break")
+    (folder / "sweep").mkdir()
+    (folder / "sweep" / name).symlink_to(victim)
+    write(folder, {**GRID, "space": {"lr": [0.05]}, "seeds": [0]})
+    assert main(["sweep", "s.yaml", "--executor", "local", "--results-dir", "sweep"]) in (0, 2)
+    assert victim.read_text() == "mine, without a line break"

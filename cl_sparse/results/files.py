@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from cl_sparse.errors import UserError
 from cl_sparse.results.packs import SUFFIX, is_pack, lines_of, member_line, members, packed
 from cl_sparse.results.plain import from_json, plain, to_json, unpickle
+from cl_sparse.results.regular import check_regular
 from cl_sparse.results.writing import write_atomically, write_together
 
 PICKLE_PROTOCOL = 4  # read by every Python since 3.4
@@ -97,7 +98,7 @@ def load_result(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     path = Path(path)
     try:
-        data = member_line(path) if is_pack(path.parent) else path.read_bytes()
+        data = member_line(path) if is_pack(path.parent) else check_regular(path).read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     try:

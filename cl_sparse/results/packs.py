@@ -6,13 +6,13 @@ hold the time: what is added comes last, and the same results always make the sa
 wanted, ``<pack>/<name of the result>.json`` stands for a result in a pack.
 """
 
-import os
 import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 from cl_sparse.errors import UserError
+from cl_sparse.results.regular import check_regular
 
 SUFFIX = ".results.jsonl"
 _START = re.compile(rb'\{"file": "([A-Za-z0-9._-]{1,200})", ')
@@ -60,10 +60,10 @@ def packed(lines: dict[str, bytes], order: Callable[[str], tuple[object, ...]]) 
 
 def _index(pack: Path) -> dict[str, tuple[int, int]]:
     try:
-        status = pack.stat()
+        status = check_regular(pack).stat()
         return _indexed(pack, status.st_mtime_ns, status.st_size, status.st_ino)
     except OSError as error:
-        raise UserError(f"{pack}: cannot be read ({os.strerror(error.errno or 0)})") from None
+        raise UserError(f"{pack}: cannot be read ({error.strerror})") from None
 
 
 @lru_cache(maxsize=64)

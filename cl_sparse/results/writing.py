@@ -1,13 +1,13 @@
 """Writing files such that nothing is lost and nothing is left over, whenever the process is killed.
 
-A file is whole on the disk under a hidden name before it gets its own. Processes write in a folder one after the other:
-whoever holds the folder's lock knows that every hidden file there is what a killed process left.
+A file is whole on the disk, in a hidden folder beside its place, before it gets its own name. Processes write in a folder
+one after the other: whoever holds the folder's lock knows that all that is hidden there is what a killed process left.
+The hidden folder is there while something is being written, so that finding it empty costs nothing in a folder of thousands.
 """
 
 import errno
 import itertools
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 _LOCK = ".writing.lock"
 _PATIENCE = 60.0  # seconds; to write a file takes much less than one
 _TWINS = (".json", ".pkl")
-_TEMPORARY = re.compile(r"\..+_\d{8}T\d{6}-\d{3}_(seed-?\d+|accuracy)\b.*\.tmp")  # no name but of a result or picture
+_HIDDEN = ".writing"
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -27,14 +27,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: the file cannot be written; the old one is unharmed.
     """
-    with _sole_writer(path.parent):
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            _write_through(temporary, data)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    with _sole_writer(path.parent) as hidden:
+        _write_through(hidden / path.name, data)
+        (hidden / path.name).replace(path)
         _sync_directory(path.parent)
 
 
@@ -55,19 +50,18 @@ def write_together(folder: Path, stem: str, contents: dict[str, bytes]) -> dict[
     Raises:
         OSError: they cannot be written; none is left.
     """
-    with _sole_writer(folder):
+    with _sole_writer(folder) as hidden:
         free = next(s for s in _stems(stem) if not any((folder / f"{s}{suffix}").exists() for suffix in contents))
-        hidden = folder / f".{free}.tmp"
-        hidden.mkdir()
-        try:
-            return _publish(hidden, {suffix: folder / f"{free}{suffix}" for suffix in contents}, contents)
-        finally:
-            shutil.rmtree(hidden, ignore_errors=True)
+        return _publish(hidden, {suffix: folder / f"{free}{suffix}" for suffix in contents}, contents)
 
 
 @contextmanager
-def _sole_writer(folder: Path) -> Iterator[None]:
-    """Wait for other processes that write in the folder, keep them out, and settle what killed ones left."""
+def _sole_writer(folder: Path) -> Iterator[Path]:
+    """Wait for other processes that write in the folder, keep them out, and settle what killed ones left.
+
+    Yields:
+        A hidden folder there, empty, for what is being written; it goes with all that is left in it.
+    """
     folder.stat()  # filelock would make it
     lock = FileLock(folder / _LOCK, timeout=_PATIENCE)
     try:
@@ -75,10 +69,14 @@ def _sole_writer(folder: Path) -> Iterator[None]:
     except Timeout:
         waited = f"another process has been writing there for {_PATIENCE:.0f} seconds"
         raise TimeoutError(errno.ETIMEDOUT, waited, folder) from None
+    hidden = folder / _HIDDEN
     try:
-        for left in [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]:
-            _settle(left)
-        yield
+        _settle(hidden)
+        hidden.mkdir()
+        try:
+            yield hidden
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
     finally:
         release(lock)
 
@@ -90,17 +88,18 @@ def release(lock: FileLock) -> None:
     lock.release()
 
 
-def _settle(left: Path) -> None:
-    """Finish what a killed process began to publish, else remove it."""
-    if not left.is_dir():
-        left.unlink(missing_ok=True)
+def _settle(hidden: Path) -> None:
+    """Finish what a killed process began to publish, and remove the rest."""
+    if hidden.is_symlink() or hidden.is_file():  # nothing of ours, and leads who knows where
+        hidden.unlink()
+    if not hidden.is_dir():
         return
-    stem = left.name.removeprefix(".").removesuffix(".tmp")
-    if any((left.parent / f"{stem}{suffix}").exists() for suffix in _TWINS):  # so both are whole
-        for path in left.iterdir():
-            path.replace(left.parent / path.name)
-        _sync_directory(left.parent)
-    shutil.rmtree(left)
+    folder = hidden.parent
+    for left in list(hidden.iterdir()):
+        if left.suffix in _TWINS and any((folder / f"{left.stem}{suffix}").exists() for suffix in _TWINS):
+            left.replace(folder / left.name)  # whole: all are, before the first one leaves
+    _sync_directory(folder)
+    shutil.rmtree(hidden)
 
 
 def _publish(hidden: Path, final: dict[str, Path], contents: dict[str, bytes]) -> dict[str, Path]:

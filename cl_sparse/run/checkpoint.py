@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from cl_sparse.config import ExperimentConfig
 from cl_sparse.config.identity import differing, short_hash
 from cl_sparse.errors import UserError
+from cl_sparse.results.regular import check_regular
 from cl_sparse.run.record import Record
 
 VERSION = 1  # counts up when a checkpoint holds what earlier code would take for something else
@@ -98,7 +99,8 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w+b") as file:
+        temporary.unlink(missing_ok=True)
+        with temporary.open("x+b") as file:
             torch.save(content, file)
             file.write(_SUM + _sum_of(file).encode())
             file.flush()
@@ -123,7 +125,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         UserError: if it holds not what a checkpoint holds.
     """
     try:
-        _check_sum(path)
+        _check_sum(check_regular(path))
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch raises many types for a damaged file; each means the same to the user
         raise DamagedError(f"{path}: not a readable checkpoint: delete it to start this run anew") from error

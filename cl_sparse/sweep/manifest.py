@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cl_sparse.errors import UserError
+from cl_sparse.results.regular import check_not_a_link, check_regular
 from cl_sparse.results.writing import release
 
 VERSION = 1
@@ -53,7 +54,7 @@ class Manifest:
         """Cut off what a killed process left half-written; nobody else may be writing."""
         self._path = folder / _NAME
         try:
-            with self._path.open("a+b") as file:
+            with check_not_a_link(self._path).open("a+b") as file:
                 file.seek(0)
                 content = file.read()
                 file.truncate(content.rfind(b"\n") + 1)
@@ -159,7 +160,7 @@ def read_progress(folder: Path) -> Progress:
 def read_manifest(path: Path) -> Progress:
     """Return what a manifest says, as :func:`read_progress`."""
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last line break is being written
+        lines = check_regular(path).read_bytes().split(b"\n")[:-1]  # what follows the last line break is being written
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}): is {path.parent} the folder of a sweep?") from None
     found = Progress()

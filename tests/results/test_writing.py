@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from contextlib import suppress
 
 import pytest
 from filelock import FileLock
@@ -17,7 +18,7 @@ STEM = "quickstart_20261121T064500-123_seed0"
 def left_by_a_kill(folder, moved):
     """Leave a result's two files as a process does that is killed after it gave ``moved`` of them their names."""
     path = save_result(folder, "quickstart", 0, *example(), WHEN)
-    hidden = folder / f".{STEM}.tmp"
+    hidden = folder / ".writing"
     hidden.mkdir()
     for file in (path.with_suffix(".json"), path)[moved:]:
         file.replace(hidden / file.name)
@@ -34,11 +35,26 @@ def test_both_files_of_a_result_or_none(tmp_path, moved):
 
 
 def test_what_half_written_pictures_left_is_cleared_away_and_nothing_else(tmp_path):
-    left = [f".{STEM}.png.tmp", f".{STEM}.png.77.tmp", ".a_20261121T064500-123_accuracy.png.tmp"]
-    for name in (*left, ".mine.tmp", f"{STEM}.tmp"):
+    (tmp_path / ".writing").mkdir()
+    for name in (f".writing/{STEM}.png", ".writing/accuracy.png", ".mine.tmp", f"{STEM}.tmp"):
         (tmp_path / name).touch()
     write_atomically(tmp_path / "picture.png", b"")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".mine.tmp", "picture.png", f"{STEM}.tmp"]
+
+
+@pytest.mark.parametrize("name", [".writing", ".writing.lock", "picture.png"])
+@pytest.mark.parametrize("target", ["file", "folder"])
+def test_no_link_in_a_folder_leads_a_writer_out_of_it(tmp_path, name, target):
+    (tmp_path / "folder").mkdir()
+    for victim in (tmp_path / "file", tmp_path / "folder" / "file"):
+        victim.write_bytes(b"mine")
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / name).symlink_to(tmp_path / target)
+    with suppress(OSError):
+        write_atomically(results / "picture.png", b"new")
+    assert (tmp_path / "file").read_bytes() == (tmp_path / "folder" / "file").read_bytes() == b"mine"
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["file"]
 
 
 def test_a_writer_waits_for_another(tmp_path):
