@@ -1,8 +1,8 @@
 """Writing files such that nothing is lost and nothing is left over, whenever the process is killed.
 
-A file is whole on the disk, in a hidden folder beside its place, before it gets its own name. Processes write in a folder
-one after the other: whoever holds the folder's lock knows that all that is hidden is what a killed process left. Nothing
-else lies in the hidden folder, so that looking for what was left costs as little in a folder of thousands.
+A file is whole on the disk, in a hidden folder beside its place, before it gets its own name. Processes write in a
+folder one after the other: whoever holds the folder's lock knows that all that is hidden is what a killed process left.
+Nothing else lies in the hidden folder, so that looking for what was left costs as little in a folder of thousands.
 """
 
 import errno
