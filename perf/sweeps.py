@@ -18,9 +18,8 @@ from cl_sparse.cli import main
 from cl_sparse.results import find_results, load_result
 
 EXPERIMENT = "quickstart_sparse"
-EPOCHS = {"a tenth of a second": 1, "a second": 30, "five seconds": 150}
-BY = [("local", "a tenth of a second"), ("local", "a second"), ("local", "five seconds"), ("ray", "a second")]
-TRIALS = 8
+EPOCHS = {"a tenth of a second": 3, "a second": 75, "five seconds": 375}
+BY = [("local", name, 8) for name in EPOCHS] + [("ray", "a second", 24)]  # executor, a trial's length, trials
 SMALLEST = {"train_subset": 100, "test_subset": 50, "num_batch": 2, "train_ep": 1, "hidden_units": 50}
 THOUSAND = 1000
 
@@ -28,20 +27,20 @@ THOUSAND = 1000
 def run(rounds: int) -> list[dict[str, object]]:
     """Sweeps of one and of several trials, in one process beside this one and in two, in turn."""
     rows = []
-    for executor, name in BY:
+    for executor, name, trials in BY:
         settings = {"train_ep": EPOCHS[name], "train_subset": 200, "num_batch": 2}
         sweep(settings, 2, 2, executor)  # starts the fork server
-        sizes = ((1, 1), (TRIALS, 1), (TRIALS, 2))
+        sizes = ((1, 1), (trials, 1), (trials, 2))
         measured = [[sweep(settings, n, jobs, executor) for n, jobs in sizes] for _ in range(rounds)]
         alone = [several[0] - one[0] for one, several, _ in measured]  # of all but the first, and its start
-        trials = [several[1] * (TRIALS - 1) / TRIALS for _, several, _ in measured]
-        overheads = [(wall - own) / (TRIALS - 1) for wall, own in zip(alone, trials, strict=True)]
+        owns = [several[1] / trials for _, several, _ in measured]
+        overheads = [wall / (trials - 1) - own for wall, own in zip(alone, owns, strict=True)]
         packing = [several[0] / packed[0] for _, several, packed in measured]
         rows.append(
             {
                 "executor": executor,
                 "a trial takes about": name,
-                "measured: s": round(statistics.median(own / (TRIALS - 1) for own in trials), 3),
+                "measured: s": round(statistics.median(owns), 3),
                 "beyond it, per trial: s": round(statistics.median(overheads), 3),
                 "x of one process, in two": round(statistics.median(packing), 2),
             }
