@@ -33,6 +33,27 @@ LEARNERS = {
         "plugins": [{"name": "frozen", "rule": "random"}],
     },
     "synaptic_intelligence": {**SPARSE, "scenario": "domain", "plugins": [{"name": "synaptic_intelligence"}]},
+    "synaptic_intelligence_proximal": {
+        **SPARSE,
+        "scenario": "domain",
+        "plugins": [{"name": "synaptic_intelligence", "mode": "proximal", "c": 3}],
+    },
+    "elastic_weights": {**SPARSE, "plugins": [{"name": "elastic_weights"}]},
+    "elastic_weights_online": {
+        "optimizer": "adam",
+        "lr": 0.005,
+        "plugins": [{"name": "elastic_weights", "decay": 0.9}],
+    },
+    "aware_synapses": {"scenario": "domain", "plugins": [{"name": "aware_synapses"}]},
+    "orthogonal_weights": {"scenario": "class", "plugins": [{"name": "orthogonal_weights"}]},
+    "gradient_projection": {
+        "weight_decay": 0,
+        "plugins": [{"name": "gradient_projection", "leave": ["classifier*"]}],
+    },
+    "averaged_gradient": {"plugins": [{"name": "averaged_gradient", "mem_size": 100}]},
+    "dark_replay": {**SPARSE, "scenario": "class", "plugins": [{"name": "dark_replay", "mem_size": 100}]},
+    "distillation": {**SPARSE, "plugins": [{"name": "distillation"}]},
+    "dumb": {**SPARSE, "scenario": "domain", "plugins": [{"name": "dumb", "mem_size": 100}]},
     "slow_winners": {
         **SPARSE,
         "weight_sparsity_fc": 1.0,

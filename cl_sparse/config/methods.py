@@ -20,3 +20,28 @@ class ReplayArguments(Arguments):
     batch_size_mem: int | None = Field(
         None, ge=1, le=10**9, description="Samples replayed in each step; null: as mb_size."
     )
+
+
+class DarkReplayArguments(Arguments):
+    """Of ``cl_sparse.plugins.DarkReplay``."""
+
+    mem_size: int = Field(200, ge=1, le=10**9, description="Samples kept, a uniform choice of all trained on.")
+    batch_size_mem: int | None = Field(
+        None, ge=1, le=10**9, description="Samples in each of the two mini-batches from the memory; null: as mb_size."
+    )
+    alpha: float = Field(0.5, ge=0, description="Strength of staying with the stored logits.")
+    beta: float = Field(0.5, ge=0, description="Strength of the training loss on stored samples.")
+
+
+class DistillationArguments(Arguments):
+    """Of ``cl_sparse.plugins.Distillation``."""
+
+    strength: float = Field(1.0, ge=0, description="Strength of staying with the earlier net's outputs.")
+    temperature: float = Field(2.0, gt=0, description="Temperature of the softmax that outputs are compared by.")
+    balanced: bool = Field(False, description="Weigh the new loss 1/t and the old net's outputs 1 - 1/t in task t.")
+
+
+class DumbArguments(Arguments):
+    """Of ``cl_sparse.plugins.Dumb``."""
+
+    mem_size: int = Field(500, ge=1, le=10**9, description="Samples kept, an equal share for every class seen.")

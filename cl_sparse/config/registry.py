@@ -12,7 +12,13 @@ from typing import Any, Literal, get_type_hints
 
 from pydantic import ValidationError, create_model
 
-from cl_sparse.config.methods import Arguments, ReplayArguments
+from cl_sparse.config.methods import (
+    Arguments,
+    DarkReplayArguments,
+    DistillationArguments,
+    DumbArguments,
+    ReplayArguments,
+)
 from cl_sparse.config.wording import explain, near, shortened
 from cl_sparse.errors import UserError
 
@@ -97,10 +103,18 @@ class Method:
 
 PLUGINS: dict[str, Method] = {
     "replay": Method("cl_sparse.plugins:Replay", ReplayArguments),
+    "averaged_gradient": Method("cl_sparse.plugins:AveragedGradient", ReplayArguments),
+    "dark_replay": Method("cl_sparse.plugins:DarkReplay", DarkReplayArguments),
+    "distillation": Method("cl_sparse.plugins:Distillation", DistillationArguments),
+    "dumb": Method("cl_sparse.plugins:Dumb", DumbArguments),
     "cumulative": Method("cl_sparse.plugins:Cumulative", Arguments),
     "joint": Method("cl_sparse.plugins:Joint", Arguments),
     "frozen": Method("cl_sparse.synapses.frozen:Frozen"),
     "synaptic_intelligence": Method("cl_sparse.synapses.synaptic_intelligence:SynapticIntelligence"),
+    "elastic_weights": Method("cl_sparse.synapses.elastic_weights:ElasticWeights"),
+    "aware_synapses": Method("cl_sparse.synapses.aware_synapses:AwareSynapses"),
+    "orthogonal_weights": Method("cl_sparse.synapses.orthogonal_weights:OrthogonalWeights"),
+    "gradient_projection": Method("cl_sparse.synapses.gradient_projection:GradientProjection"),
     # Features that are not trained, in place of a net
     "pixels": Method("cl_sparse.layers.fixed_features:Pixels", filled=("shape",)),
     "patch_code": Method("cl_sparse.layers.patch_code:PatchCode", filled=("image",)),

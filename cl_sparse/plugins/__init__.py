@@ -1,10 +1,14 @@
 """Thin Avalanche plugins: what keeps layers sparse, what methods add, what watches."""
 
 from cl_sparse.plugins.accuracy import AccuracyRecorder
+from cl_sparse.plugins.averaged_gradient import AveragedGradient
 from cl_sparse.plugins.base import Plugin
 from cl_sparse.plugins.boosting import DecayBoostStrength
 from cl_sparse.plugins.cumulative import Cumulative
+from cl_sparse.plugins.dark_replay import DarkReplay
+from cl_sparse.plugins.distillation import Distillation
 from cl_sparse.plugins.divergence import DivergedError, StopOnDivergence
+from cl_sparse.plugins.dumb import Dumb
 from cl_sparse.plugins.fast_loading import FastLoading
 from cl_sparse.plugins.joint import Joint
 from cl_sparse.plugins.mechanisms import Mechanisms
@@ -16,9 +20,13 @@ from cl_sparse.plugins.sparsity import SparsityProbe
 
 __all__ = [
     "AccuracyRecorder",
+    "AveragedGradient",
     "Cumulative",
+    "DarkReplay",
     "DecayBoostStrength",
+    "Distillation",
     "DivergedError",
+    "Dumb",
     "FastLoading",
     "Joint",
     "Mechanisms",

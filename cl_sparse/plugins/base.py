@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from torch import Tensor
+
 import cl_sparse.compat
 
 # isort: split
@@ -36,3 +38,10 @@ class Plugin(SupervisedPlugin, supports_distributed=False):  # type: ignore[call
     def carried_bytes(self) -> int:
         """Return the bytes of memory this plugin carries from task to task."""
         return 0
+
+
+def loss_of(strategy: Any, logits: Tensor, y: Tensor) -> Tensor:
+    """Return the mean training loss of logits (batch, outputs) for labels (batch,), over the outputs that compete."""
+    own = getattr(strategy, "loss_of", None)  # of our learner, which may restrict what competes
+    loss: Tensor = strategy._criterion(logits, y) if own is None else own(logits, y)
+    return loss

@@ -71,6 +71,7 @@ class Replay(Plugin):
     Attributes:
         memory: per task seen, its stored samples in a random order: ids of the stream or, where samples are not a
             stream's, places in the task's data set.
+        stream: where the samples are, if it is one of ours.
     """
 
     uses_task_boundaries = True
@@ -88,7 +89,7 @@ class Replay(Plugin):
         self.mem_size = mem_size
         self.batch_size_mem = batch_size_mem
         self.memory: list[Tensor] = []  # in a random order: a prefix is a random subset
-        self._stream: TaskStream | None = None
+        self.stream: TaskStream | None = None
         self._datasets: list[Any] = []  # per task seen, where samples are not a stream's
         self._sample_bytes = 0
 
@@ -99,17 +100,12 @@ class Replay(Plugin):
             ValueError: the memory holds samples of another stream.
         """
         dataset, size = strategy.adapted_dataset, strategy.train_mb_size
-        stream, current = served(dataset) or (None, torch.empty(0))
-        another = self._stream is not None and stream is not self._stream
-        if self.memory and (another or (stream is None) != bool(self._datasets)):
-            raise ValueError("Replay: the memory holds samples of another stream than the data: make a plugin for each")
-        self._stream = stream
-        self._sample_bytes = stream.sample_bytes if stream is not None else _bytes_of(dataset)
+        current = self.meet(dataset)
         if not self.memory:
             return
-        if stream is not None:
+        if self.stream is not None:
             memory = torch.cat(self.memory)
-            strategy.dataloader = ReplayLoader(stream, current, memory, size, self.batch_size_mem or size)
+            strategy.dataloader = ReplayLoader(self.stream, current, memory, size, self.batch_size_mem or size)
             return
         stored = [data.subset(kept.tolist()) for data, kept in zip(self._datasets, self.memory, strict=True)]
         strategy.dataloader = ReplayDataLoader(
@@ -120,6 +116,23 @@ class Replay(Plugin):
             batch_size_mem=self.batch_size_mem or size,
             shuffle=True,
         )
+
+    def meet(self, dataset: Any) -> Tensor:
+        """Look which stream the data are of; return their ids in it, none if it is not one of ours.
+
+        Raises:
+            ValueError: the memory holds samples of another stream.
+        """
+        stream, current = served(dataset) or (None, torch.empty(0))
+        another = self.stream is not None and stream is not self.stream
+        if self.memory and (another or (stream is None) != bool(self._datasets)):
+            name = type(self).__name__
+            raise ValueError(
+                f"{name}: the memory holds samples of another stream than the data: make a plugin for each"
+            )
+        self.stream = stream
+        self._sample_bytes = stream.sample_bytes if stream is not None else _bytes_of(dataset)
+        return current
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Give the task just learned its share of the memory."""

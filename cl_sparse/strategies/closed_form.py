@@ -52,7 +52,7 @@ class ClosedFormLearner(Learner):
             return super().forward()
         self._kept = self._kept or KeptFeatures(features)
         logits = self.model.logits(self._kept(self.mb_x), self.mb_task_id)
-        return self._restricted(logits, torch.finfo(logits.dtype).min)
+        return self._restricted(logits, torch.finfo(logits.dtype).min, self.mb_y)
 
     def training_epoch(self, **kwargs: Any) -> None:
         """Pass over the experience's data, then solve.

@@ -86,24 +86,28 @@ class Learner(SupervisedTemplate):
         model = self.model
         told = getattr(model, "needs_task_labels", False) or is_multi_task_module(model)
         logits: Tensor = model(self.mb_x, self.mb_task_id) if told else model(self.mb_x)
-        return logits if self.is_training else self._restricted(logits, torch.finfo(logits.dtype).min)
+        return logits if self.is_training else self._restricted(logits, torch.finfo(logits.dtype).min, self.mb_y)
 
     def criterion(self) -> Tensor:
         """Return the loss of the current mini-batch over the outputs that compete."""
-        loss: Tensor = self._criterion(self._restricted(self.mb_output, -torch.inf), self.mb_y)
+        return self.loss_of(self.mb_output, self.mb_y)
+
+    def loss_of(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the training loss of logits (batch, outputs) for labels (batch,), over the outputs that compete."""
+        loss: Tensor = self._criterion(self._restricted(logits, -torch.inf, y), y)
         return loss
 
     def _outputs(self, classes: set[int]) -> Tensor | None:
         restrict = self.loss_outputs != "all" and classes  # an untrained net predicts among all
         return torch.tensor(sorted(classes), device=self.device) if restrict else None
 
-    def _restricted(self, logits: Tensor, elsewhere: float) -> Tensor:
+    def _restricted(self, logits: Tensor, elsewhere: float, y: Tensor) -> Tensor:
         """Return the logits of the outputs that compete, and ``elsewhere`` for the others."""
         competing = self._competing[self.is_training]
         if competing is None:
             return logits
         if self.is_training and self.loss_outputs == "current":
-            competing = torch.unique(torch.cat([competing, self.mb_y]))
+            competing = torch.unique(torch.cat([competing, y]))
         restricted = torch.full_like(logits, elsewhere)
         restricted[:, competing] = logits[:, competing]
         return restricted

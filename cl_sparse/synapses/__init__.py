@@ -1,21 +1,33 @@
 """What may happen to synapses, usable in any plain PyTorch loop."""
 
+from cl_sparse.synapses.aware_synapses import AwareSynapses
+from cl_sparse.synapses.elastic_weights import ElasticWeights
 from cl_sparse.synapses.frozen import Frozen
+from cl_sparse.synapses.gradient_projection import GradientProjection
 from cl_sparse.synapses.lazy_sgd import LazySGD
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
 from cl_sparse.synapses.observing import observing
+from cl_sparse.synapses.orthogonal_weights import OrthogonalWeights
+from cl_sparse.synapses.projection import Projection
+from cl_sparse.synapses.quadratic import Quadratic
 from cl_sparse.synapses.step import Step, Touched
 from cl_sparse.synapses.synapses import Synapses, density, live_synapses, synapses_of, total_parameters
 from cl_sparse.synapses.synaptic_intelligence import SynapticIntelligence
 from cl_sparse.synapses.update_scale import UpdateScale, scale_updates
 
 __all__ = [
+    "AwareSynapses",
+    "ElasticWeights",
     "Frozen",
+    "GradientProjection",
     "LazySGD",
     "Ledger",
     "Mechanism",
     "Needs",
+    "OrthogonalWeights",
+    "Projection",
+    "Quadratic",
     "Step",
     "Synapses",
     "SynapticIntelligence",

@@ -121,10 +121,29 @@ class Ledger:
         dropped = {known for known in self._kept if known[0] == owner and key in (None, known[1])}
         self._kept = {known: kept for known, kept in self._kept.items() if known not in dropped}
 
+    def learning_rates(self) -> dict[str, float]:
+        """Return the learning rate of each parameter that the optimizer has, by name, as it is now."""
+        groups = [] if self.optimizer is None else self.optimizer.param_groups
+        rates = {id(parameter): float(group["lr"]) for group in groups for parameter in group["params"]}
+        return {name: rates[id(p)] for name, p in self.parameters().items() if id(p) in rates}
+
+    @torch.no_grad()
+    def pull(self, name: str, towards: Tensor, share: Tensor) -> None:
+        """Move a parameter a share of the way to other values, as far as update scales let it: w += s·share·(v − w).
+
+        Args:
+            name: of the parameter.
+            towards: v, in its shape.
+            share: 0 to 1, in its shape.
+        """
+        scale = self.steps.scale_of(name)
+        self.parameters()[name].lerp_(towards, share if scale is None else share * scale)
+
     @property
     def nbytes(self) -> int:
-        """Bytes of all kept numbers, without weights and the optimizer's."""
-        return sum(tensor.nbytes for kept in self._kept.values() for tensor in kept.numbers.values())
+        """Bytes of all numbers that mechanisms keep, per synapse or not, without weights and the optimizer's."""
+        per_synapse = sum(tensor.nbytes for kept in self._kept.values() for tensor in kept.numbers.values())
+        return per_synapse + sum(mechanism.nbytes for mechanism in self.mechanisms.values())
 
     # -------------------- changes
 

@@ -39,12 +39,14 @@ class Mechanism:
         needs: what it needs of weights and gradients.
         task_info: what it is told about the task, in training and at test: "none", "boundaries" or "label" each.
         fractional: whether it scales updates by factors other than 0 and 1.
+        edits_gradients: whether :meth:`before_step` changes gradients; the others see them as they were.
     """
 
     name: str = ""
     needs: Needs = Needs.NOTHING
     task_info: tuple[str, str] = ("none", "none")
     fractional: bool = False
+    edits_gradients: bool = False
 
     def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
         """Take part in a training from now on.
@@ -61,11 +63,19 @@ class Mechanism:
         """Return what to add to the loss of the step under way."""
         return 0.0
 
+    def before_step(self) -> None:
+        """The gradients are there, and may be changed in place. Called with ``needs`` of ALL only."""
+
     def after_step(self, step: Step) -> None:
         """The optimizer has taken a step. Called with ``needs`` of TOUCHED or ALL only."""
 
     def after_task(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:
         """Training on task number ``task`` has ended; ``batches`` are its training data, ``(x, y, ...)``, once more."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it carries from task to task beside the kept numbers."""
+        return 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return what must survive a restart beside the kept numbers."""

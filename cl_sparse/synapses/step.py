@@ -127,6 +127,10 @@ class StepHooks:
             if touched[name].at is None:  # new synapses may have values of their own
                 touched[name] = replace(touched[name], now=self._names[name].detach())
 
+    def scale_of(self, name: str) -> Tensor | None:
+        """Return the product of all scales on a parameter's updates; None where all go through."""
+        return self._product.get(name)
+
     def _all_scales(self) -> dict[str, Tensor]:
         product: dict[str, Tensor] = {}
         for scale in self.scales:
@@ -153,12 +157,26 @@ class StepHooks:
     @torch.no_grad()
     def _look(self) -> None:
         watched = self.watched
+        unedited = self._edit_gradients()
         for name, parameter in self._names.items():
             scaled = name in self._product and not self._scaled_inside(parameter)
             if parameter.grad is not None and (watched or scaled):
                 self._before[name] = _before(parameter, whole=scaled)
+        for name, grad in unedited.items():
+            self._before[name] = replace(self._before[name], grad=grad)
         if watched:
             self._keep_gradients()
+
+    def _edit_gradients(self) -> dict[str, Tensor]:
+        """Let mechanisms change gradients; return those of before, if another mechanism will look at them."""
+        mechanisms = self.ledger.mechanisms.values()
+        edited = any(mechanism.edits_gradients for mechanism in mechanisms)
+        looked_at = any(m.needs >= Needs.TOUCHED and not m.edits_gradients for m in mechanisms)
+        gradients = {name: parameter.grad for name, parameter in self._names.items() if edited and looked_at}
+        before = {name: grad.clone() for name, grad in gradients.items() if grad is not None}
+        for mechanism in mechanisms:
+            mechanism.before_step()
+        return before
 
     def _keep_gradients(self) -> None:
         """Copy gradients that the step may write into: torch's foreach loops add Nesterov's momentum to them."""
@@ -167,7 +185,7 @@ class StepHooks:
         written = {id(parameter) for group in groups for parameter in group["params"]}
         for name, held in self._before.items():
             grad = self._names[name].grad
-            if id(self._names[name]) in written and grad is not None and held.at is None:
+            if id(self._names[name]) in written and grad is not None and held.at is None and held.grad is None:
                 self._before[name] = replace(held, grad=grad.clone())
 
     @torch.no_grad()

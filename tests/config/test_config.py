@@ -123,7 +123,9 @@ def test_unknown_names_get_the_nearest_one() -> None:
     )
     assert problem(benchmark="SplitMNST").startswith("X.benchmark: unknown benchmark 'SplitMNST', did you mean SplitMN")
     assert problem(strategy="sequental") == "X.strategy: unknown strategy 'sequental', did you mean sequential?"
-    assert problem(plugins=[{"name": "repla"}]) == "X.plugins: unknown plugin 'repla', did you mean replay?"
+    assert (
+        problem(plugins=[{"name": "repla"}]) == "X.plugins: unknown plugin 'repla', did you mean replay or dark_replay?"
+    )
     assert problem(dataset="fashionmnist").endswith("did you mean fashion_mnist?")
     assert problem(heads="many") == "X.heads: 'many' is not one of 'multi' or 'single'"
     assert "key in the file" in problem(name="Y")

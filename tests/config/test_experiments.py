@@ -233,7 +233,10 @@ def test_an_argument_of_a_plugin_can_be_set_alone(name: str, settings: tuple[str
 @pytest.mark.parametrize(
     ("setting", "line"),
     [
-        ("plugins.rplay.mem_size=1", "--set plugins.rplay.mem_size: unknown plugin 'rplay', did you mean replay?"),
+        (
+            "plugins.rplay.mem_size=1",
+            "--set plugins.rplay.mem_size: unknown plugin 'rplay', did you mean replay or dark_replay?",
+        ),
         ("plugins.replay.memsize=1", "--set plugins.replay.memsize: unknown argument, did you mean mem_size?"),
         ("plugins.replay.mem_size=0", "--set plugins.replay.mem_size: 0 is out of range: at least 1"),
         ("plugins.cumulative.x=0", "--set plugins.cumulative.x: unknown argument: it takes none"),

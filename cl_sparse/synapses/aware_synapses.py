@@ -1,0 +1,62 @@
+"""Memory aware synapses: those that the net's outputs depend on are held back."""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from cl_sparse.synapses.ledger import Ledger
+from cl_sparse.synapses.passes import per_sample_mean, weight_layers
+from cl_sparse.synapses.quadratic import HOLD, Hold, Quadratic
+
+
+class AwareSynapses(Quadratic):
+    """Memory aware synapses (Aljundi et al. 2018).
+
+    When a task ends, each synapse gains as importance the mean over the task's samples of |∂‖f(x)‖²/∂w| (eq. 2 and 4),
+    each sample's own; no label is needed. From then on the loss gets c·Σ Ω·(w − w*)² (eq. 3), w* being the weights
+    after the last task.
+
+    Args:
+        c: strength, λ in the paper, at least 0; 0 is plain training.
+        mode: "penalty" or "proximal", see ``Quadratic``.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    def __init__(
+        self,
+        c: Annotated[float, Field(ge=0, description="Strength λ; 0 is plain training.")] = 1.0,
+        mode: Annotated[Hold, Field(description=HOLD)] = "proximal",
+    ) -> None:
+        if not c >= 0:
+            raise ValueError(f"c must be at least 0, not {c}")
+        super().__init__(c, mode)
+
+    def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
+        """Start with no importance.
+
+        Raises:
+            ValueError: the net has a layer whose gradients are not known sample by sample.
+        """
+        weight_layers(ledger.model)
+        super().attach(ledger, generator)
+
+    @torch.no_grad()
+    def after_task(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:
+        """Add the task's sensitivities."""
+        sensitivity = self.sensitivity(batches)
+        for name, weight in self.ledger.current().items():
+            self.importance[name] += sensitivity[name]
+            self.anchor[name].copy_(weight)
+
+    def sensitivity(self, batches: Iterable[tuple[Tensor, ...]]) -> dict[str, Tensor]:
+        """Return the mean of |∂‖f(x)‖²/∂w|, by the parameter's name.
+
+        Args:
+            batches: ``(x, y, task labels)``; y is not looked at.
+        """
+        return per_sample_mean(self.ledger.model, batches, lambda logits, _: logits.square().sum(), torch.abs)

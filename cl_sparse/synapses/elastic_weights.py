@@ -1,0 +1,99 @@
+"""Elastic weight consolidation: synapses that the old tasks' likelihood depends on are held back."""
+
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from cl_sparse.synapses.ledger import Ledger
+from cl_sparse.synapses.passes import per_sample_mean, weight_layers
+from cl_sparse.synapses.quadratic import HOLD, Hold, Quadratic
+
+
+class ElasticWeights(Quadratic):
+    """Elastic weight consolidation (Kirkpatrick et al. 2017, eq. 3), and its online form (Schwarz et al. 2018, 3.2).
+
+    When a task ends, F is the mean over its samples of the squared gradient of log p(y|x), each sample's own: the
+    diagonal of the Fisher information where y is drawn from what the net predicts. From then on the loss gets
+
+    - (c/2)·Σ_t Σ F_t·(w − w_t*)², a spring per task; their sum is one spring, of strength ΣF_t, to the mean of the w_t*
+      weighted by F_t, and a constant, so two numbers per synapse are kept however many tasks there are; or
+    - with ``decay`` γ, (c/2)·Σ F̃·(w − w*)², F̃ ← γ·F̃ + F, w* being the weights after the last task.
+
+    A synapse that grows later has no importance.
+
+    Args:
+        c: strength, λ in the paper, at least 0; 0 is plain training.
+        decay: γ of the online form, 0 to 1; None: a spring per task.
+        labels: "drawn" from the net's predictions, which makes F the Fisher information; "given": those of the data
+            (the empirical Fisher information).
+        samples: of a task to average over, its first ones; None: all.
+        mode: "penalty" or "proximal", see ``Quadratic``.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    def __init__(
+        self,
+        c: Annotated[float, Field(ge=0, description="Strength λ; 0 is plain training.")] = 100.0,
+        decay: Annotated[
+            float | None, Field(ge=0, le=1, description="γ of the online form; null: a spring for every task.")
+        ] = None,
+        labels: Annotated[
+            Literal["drawn", "given"],
+            Field(description="drawn: from the net's predictions (Fisher information); given: the data's (empirical)."),
+        ] = "drawn",
+        samples: Annotated[int | None, Field(ge=1, description="Of a task to average over; null: all.")] = None,
+        mode: Annotated[Hold, Field(description=HOLD)] = "proximal",
+    ) -> None:
+        if not c >= 0 or not (decay is None or 0 <= decay <= 1) or not (samples is None or samples >= 1):
+            raise ValueError(
+                f"c must be at least 0, decay from 0 to 1, samples at least 1, not {c}, {decay}, {samples}"
+            )
+        super().__init__(c / 2, mode)
+        self.decay, self.labels, self.samples = decay, labels, samples
+
+    def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
+        """Start with no importance.
+
+        Raises:
+            ValueError: the net has a layer whose gradients are not known sample by sample.
+        """
+        weight_layers(ledger.model)
+        super().attach(ledger, generator)
+        self.generator = generator
+
+    @torch.no_grad()
+    def after_task(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:
+        """Add the task's information."""
+        fisher = self.fisher(batches)
+        for name, weight in self.ledger.current().items():
+            old, new, anchor = self.importance[name], fisher[name], self.anchor[name]
+            if self.decay is None:
+                total = old + new
+                held = total > 0
+                anchor[held] += (weight - anchor)[held] * (new[held] / total[held])
+                old.copy_(total)
+            else:
+                anchor.copy_(weight)
+                old.mul_(self.decay).add_(new)
+
+    def fisher(self, batches: Iterable[tuple[Tensor, ...]]) -> dict[str, Tensor]:
+        """Return the mean of the squared gradients of log p(y|x), by the parameter's name.
+
+        Args:
+            batches: ``(x, y, task labels)``.
+        """
+
+        def log_likelihood(logits: Tensor, y: Tensor) -> Tensor:
+            log_p = logits.log_softmax(1)
+            return log_p.gather(1, (y if self.labels == "given" else self._drawn(log_p))[:, None]).sum()
+
+        return per_sample_mean(self.ledger.model, batches, log_likelihood, torch.square, self.samples)
+
+    def _drawn(self, log_p: Tensor) -> Tensor:
+        p = log_p.detach().exp().cpu()
+        return torch.multinomial(p, 1, generator=self.generator)[:, 0].to(log_p.device)

@@ -1,0 +1,133 @@
+"""Looking at what passes through the weight layers of a net: inputs, and gradients at the outputs, sample by sample."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cl_sparse.layers.sparse_linear import SparseLinear
+from cl_sparse.synapses.observing import observing
+
+LAYERS = (nn.Linear, nn.Conv2d, SparseLinear)
+
+
+def logits_of(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
+    """Return the logits of a batch ``(x, y, task labels)``, of which the labels are for models that need them."""
+    told = getattr(model, "needs_task_labels", hasattr(model, "forward_single_task"))
+    logits: Tensor = model(batch[0], batch[2]) if told else model(batch[0])
+    return logits
+
+
+def weight_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """Return, by name, the layers whose gradients are a sum over samples of (gradient at the output) × (input).
+
+    Raises:
+        ValueError: a parameter of the model is of another kind of layer, or of a convolution in groups.
+    """
+    found: dict[str, nn.Module] = {n: module for n, module in model.named_modules() if isinstance(module, LAYERS)}
+    for name, module in found.items():
+        if isinstance(module, nn.Conv2d) and (
+            module.groups != 1 or module.padding_mode != "zeros" or isinstance(module.padding, str)
+        ):
+            raise ValueError(f"{name}: convolutions in groups, or padded otherwise than by zeros, are not known")
+    known = {id(parameter) for module in found.values() for parameter in module.parameters(recurse=False)}
+    unknown = [name for name, parameter in model.named_parameters() if id(parameter) not in known]
+    if unknown:
+        raise ValueError(f"{unknown[0]} is of no linear layer or convolution, of which alone samples can be told apart")
+    return found
+
+
+def as_rows(module: nn.Module, x: Tensor) -> Tensor:
+    """Return a layer's inputs as its weights meet them, (samples, places, inputs): a convolution has many places."""
+    if isinstance(module, nn.Conv2d):
+        padding: Any = module.padding
+        patches = nn.functional.unfold(x, module.kernel_size, module.dilation, padding, module.stride)
+        return patches.transpose(1, 2)
+    return x.reshape(len(x), -1, x.shape[-1])
+
+
+def outputs_as_rows(module: nn.Module, grad: Tensor) -> Tensor:
+    """Return what is at a layer's outputs as (samples, places, units)."""
+    if isinstance(module, nn.Conv2d):
+        return grad.flatten(2).transpose(1, 2)
+    return grad.reshape(len(grad), -1, grad.shape[-1])
+
+
+@contextmanager
+def watching(layers: dict[str, nn.Module]) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
+    """Note the inputs, without gradient, and the outputs of layers, by name, each time that one is called."""
+    seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
+
+    def note(name: str) -> Callable[..., None]:
+        return lambda _, inputs, output: seen[name].append((_dense(inputs[0]).detach(), output))
+
+    hooks = [module.register_forward_hook(note(name)) for name, module in layers.items()]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def per_sample_mean(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, ...]],
+    objective: Callable[[Tensor, Tensor], Tensor],
+    power: Callable[[Tensor], Tensor],
+    samples: int | None = None,
+) -> dict[str, Tensor]:
+    """Return the mean over samples of a function of each sample's own gradient, by the parameter's name.
+
+    Where a layer meets each sample in one place, the sum over samples of power(δ_u · a_i) is the product of two
+    matrices.
+
+    Args:
+        model: looked at, and left as it is.
+        batches: ``(x, y, task labels)``.
+        objective: from logits (batch, outputs) and y to what is differentiated, summed over the batch.
+        power: ``torch.square`` or ``torch.abs``: of a product it has to be the product of its factors' own.
+        samples: the first ones, to average over; None: all.
+    """
+    layers, seen = weight_layers(model), 0
+    sums = {name: torch.zeros_like(parameter, requires_grad=False) for name, parameter in model.named_parameters()}
+    with observing(model):
+        for full in batches:
+            batch = tuple(part[: None if samples is None else samples - seen] for part in full)
+            if not len(batch[0]):
+                break
+            with torch.enable_grad(), watching(layers) as calls:
+                total = objective(logits_of(model, batch), batch[1])
+            called = [(name, *call) for name, own in calls.items() for call in own]
+            gradients = torch.autograd.grad(total, [output for *_, output in called], allow_unused=True)
+            for (name, x, _), gradient in zip(called, gradients, strict=True):
+                if gradient is not None:
+                    _add(sums, name, layers[name], x, gradient, power)
+            seen += len(batch[0])
+    return {name: found.div_(max(1, seen)) for name, found in sums.items()}
+
+
+def _add(
+    sums: dict[str, Tensor],
+    name: str,
+    module: nn.Module,
+    x: Tensor,
+    gradient: Tensor,
+    power: Callable[[Tensor], Tensor],
+) -> None:
+    a, delta = as_rows(module, x), outputs_as_rows(module, gradient)
+    one_place = a.shape[1] == 1
+    of_weights = power(delta[:, 0]).T @ power(a[:, 0]) if one_place else power(delta.transpose(1, 2) @ a).sum(0)
+    if isinstance(module, SparseLinear):
+        units, inputs = module.indices
+        sums[f"{name}.values"] += of_weights[units, inputs]
+    else:
+        sums[f"{name}.weight"] += of_weights.view_as(sums[f"{name}.weight"])
+    if module.bias is not None:
+        sums[f"{name}.bias"] += power(delta.sum(1)).sum(0)
+
+
+def _dense(x: Any) -> Tensor:
+    dense: Tensor = x if isinstance(x, Tensor) else x.dense()
+    return dense

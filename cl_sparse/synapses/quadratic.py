@@ -1,0 +1,60 @@
+"""Synapses held to where they were by springs, whatever says how strong each spring is."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from cl_sparse.synapses.ledger import Ledger
+from cl_sparse.synapses.mechanism import Mechanism, Needs
+from cl_sparse.synapses.step import Step
+
+Hold = Literal["penalty", "proximal"]
+HOLD = (
+    "penalty: the springs are in the loss; proximal: each step ends where loss and springs agree, stable at any "
+    "strength."
+)
+
+
+class Quadratic(Mechanism):
+    """c·Σ Ω·(w − w*)², with an importance Ω ≥ 0 and an anchor w* per synapse; who inherits sets both at a task's end.
+
+    In mode "penalty" it is in the loss. Its gradient is 2cΩ(w − w*), so a step overshoots where lr·2cΩ > 2; in mode
+    "proximal" the loss takes its step first and then w ← (w + k·w*)/(1 + k), k = 2·lr·c·Ω, which is the point that
+    minimises the penalty plus (distance)²/2lr (Parikh and Boyd 2014, "Proximal algorithms", 4.2): to the first order
+    the same for plain SGD, and stable at any strength. ``lr`` is that of the parameter's group: momentum and Adam,
+    which take other steps than the gradient times lr, do not change the pull.
+
+    Attributes:
+        importance, anchor: by the parameter's name.
+    """
+
+    needs = Needs.ALL
+    task_info = ("boundaries", "none")
+
+    def __init__(self, c: float, mode: str) -> None:
+        self.c, self.mode = c, mode
+
+    def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
+        """Start with no importance."""
+        self.ledger = ledger
+        self.importance, self.anchor = ledger.keep(self.name, "Ω"), ledger.keep(self.name, "w*")
+
+    def penalty(self) -> Tensor | float:
+        """Return c·Σ Ω·(w − w*)², in mode "penalty"."""
+        if self.mode != "penalty" or not self.c:
+            return 0.0
+        terms = [
+            (self.importance[name] * (parameter - self.anchor[name]).square()).sum()
+            for name, parameter in self.ledger.parameters().items()
+        ]
+        return self.c * torch.stack(terms).sum()
+
+    @torch.no_grad()
+    def after_step(self, step: Step) -> None:
+        """Pull every synapse back, in mode "proximal"."""
+        if self.mode != "proximal" or not self.c:
+            return
+        for name, lr in self.ledger.learning_rates().items():
+            k = self.importance[name] * (2 * lr * self.c)
+            self.ledger.pull(name, self.anchor[name], k.div_(k + 1))
