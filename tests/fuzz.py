@@ -30,9 +30,13 @@ def main(name: str, seconds: str) -> None:
     path = folder / f"file{reader.suffix}"
 
     def feed(data: bytes) -> None:
-        line = complaint(reader, path, data)
-        assert "\n" not in line
-        assert line == "" or line.startswith((str(path), "--name: unknown experiment"))
+        try:
+            line = complaint(reader, path, data)
+            assert "\n" not in line, line
+            assert line == "" or line.startswith((str(path), "--name: unknown experiment")), line
+        except BaseException:
+            Path(f"found_{name}").write_bytes(data)
+            raise
 
     limits = [f"-max_total_time={seconds}", "-max_len=4096", "-timeout=5", "-rss_limit_mb=2048", "-verbosity=0"]
     atheris.Setup([sys.argv[0], *limits, "-print_final_stats=1", str(folder / "corpus")], feed)

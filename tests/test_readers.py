@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cl_sparse.errors import UserError
-from tests.readers import READERS, Reader
+from tests.readers import READERS, SWEEP, Reader
 
 
 def complaint(reader: Reader, path, data: bytes) -> str:
@@ -47,3 +47,11 @@ def test_any_file_is_read_or_refused_in_one_line(name: str, tmp_path_factory, dr
     line = complaint(reader, path, draw.draw(damaged(reader.examples)))
     assert line == "" or line.startswith((str(path), "--name: unknown experiment"))
     assert "\n" not in line
+
+
+def test_what_a_file_puts_into_a_message_stays_on_its_line(tmp_path) -> None:
+    for key in ("a\\nb", "a\\rb", "a\\u2028b", "\\e[2J", "a\\tb"):
+        data = SWEEP.encode() + f'"{key}": 1\n'.encode()
+        line = complaint(READERS["sweep"], tmp_path / "s.yaml", data)
+        assert line.startswith(f"{tmp_path / 's.yaml'}: ")
+        assert line.isprintable()
