@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parse(sys.argv[1:] if argv is None else argv)
         return _COMMANDS["list" if arguments.list else arguments.command](arguments)
     except UserError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        print("error:", str(error), file=sys.stderr)
         return _BAD_INPUT
     except KeyboardInterrupt as interruption:
         word, code = last_word(interruption)

@@ -1,16 +1,19 @@
 """The exceptions that mean: the user's input was wrong."""
 
+import re
+
 
 class UserError(Exception):
     """Bad input. The message is one line that names the file, the key and what would be right.
 
-    The command line prints it without a traceback and exits with code 2. What a file or a command line put into it is
-    shown as Python writes it where it is no printable character: a key may hold line breaks, or what a terminal obeys.
+    The command line prints it without a traceback and exits with code 2. A file or a library may have put anything into
+    it: line breaks become blanks, and what else is not printable, as what a terminal obeys, is shown as Python writes it.
     """
 
     def __init__(self, message: str) -> None:
         """Keep the message on one line."""
-        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
+        line = re.sub(r" *[^\S ]\s*", " ", message)
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
 
 
 class SettingError(UserError):
