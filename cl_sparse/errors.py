@@ -6,8 +6,9 @@ import re
 class UserError(Exception):
     """Bad input. The message is one line that names the file, the key and what would be right.
 
-    The command line prints it without a traceback and exits with code 2. A file or a library may have put anything into
-    it: line breaks become blanks, and what else is not printable, as what a terminal obeys, is shown as Python writes it.
+    The command line prints it without a traceback and exits with code 2. A file or a library may have put anything
+    into it: line breaks become blanks, and what else is not printable, as what a terminal obeys, is shown as Python
+    writes it.
     """
 
     def __init__(self, message: str) -> None:
