@@ -115,6 +115,12 @@ PLUGINS: dict[str, Method] = {
     "aware_synapses": Method("cl_sparse.synapses.aware_synapses:AwareSynapses"),
     "orthogonal_weights": Method("cl_sparse.synapses.orthogonal_weights:OrthogonalWeights"),
     "gradient_projection": Method("cl_sparse.synapses.gradient_projection:GradientProjection"),
+    # A part of the net for each task, chosen by its label
+    "context_gates": Method("cl_sparse.synapses.context_gates:ContextGates"),
+    "hard_attention": Method("cl_sparse.synapses.hard_attention:HardAttention"),
+    "packed": Method("cl_sparse.synapses.packed:Packed"),
+    "supermasks": Method("cl_sparse.synapses.subnetworks:Supermasks"),
+    "winning_subnetworks": Method("cl_sparse.synapses.subnetworks:WinningSubnetworks"),
     # Features that are not trained, in place of a net
     "pixels": Method("cl_sparse.layers.fixed_features:Pixels", filled=("shape",)),
     "patch_code": Method("cl_sparse.layers.patch_code:PatchCode", filled=("image",)),

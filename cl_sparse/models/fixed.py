@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from cl_sparse.layers.fixed_features import FixedFeatures
-from cl_sparse.models.routing import checked_labels
+from cl_sparse.layers.routing import checked_labels
 
 
 class FixedNet(nn.Module):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from cl_sparse.models.routing import checked_labels, route
+from cl_sparse.layers.routing import checked_labels, route
 
 
 class Head(nn.Module):

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 
 from cl_sparse.layers.consumers import Consumers
+from cl_sparse.layers.routing import route
 from cl_sparse.models.base import FeatureClassifier
-from cl_sparse.models.routing import route
 
 
 class IndependentNets(nn.Module):

@@ -56,6 +56,11 @@ class Mechanisms(Plugin):
         """Tell the mechanisms that a task begins."""
         self.bind(strategy.model, strategy.optimizer).before_task(strategy.experience.current_experience)
 
+    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        """Tell the mechanisms that a pass over the task's data begins."""
+        assert self.ledger is not None
+        self.ledger.before_epoch(strategy.clock.train_exp_epochs, strategy.train_epochs, len(strategy.dataloader))
+
     def before_backward(self, strategy: Any, **kwargs: Any) -> None:
         """Add the mechanisms' penalties to the loss."""
         if self.ledger is not None:

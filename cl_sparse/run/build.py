@@ -39,7 +39,7 @@ from cl_sparse.run.solved import class_table, features_of, readout_of, solved_ne
 from cl_sparse.seeding import derive_seed
 from cl_sparse.strategies.closed_form import ClosedFormLearner
 from cl_sparse.strategies.learner import Learner
-from cl_sparse.synapses import LazySGD
+from cl_sparse.synapses import LazySGD, Mechanism
 from cl_sparse.synapses.readouts import Readout
 from cl_sparse.synapses.resize import weight_shape
 
@@ -92,7 +92,24 @@ def build_model(
     check_memory(config, benchmark.input_shape, copies)
     with torch.random.fork_rng(devices=[]):
         nets = [_build_net(config, benchmark, device, derive_seed(seed, "init", i)) for i in range(copies)]
-    return IndependentNets(nets) if strategy.net_per_task else nets[0]
+        net = IndependentNets(nets) if strategy.net_per_task else nets[0]
+        torch.default_generator.manual_seed(derive_seed(seed, "parts"))
+        return _wrapped(config, net, benchmark)
+
+
+def _wrapped(config: ExperimentConfig, net: nn.Module, benchmark: Benchmark) -> nn.Module:
+    for method in methods_of(config, Mechanism):
+        before = net
+        try:
+            net = method.make().wrap(net, benchmark.n_tasks)
+        except ValueError as error:
+            raise UserError(f"{config.name}: plugins: {method.name}: {error}") from error
+        if net is not before and benchmark.scenario != "task":
+            raise UserError(
+                f"{config.name}: plugins: {method.name} needs scenario task, not {benchmark.scenario}: a task's part "
+                "of the net is chosen by its label"
+            )
+    return net
 
 
 def _build_net(config: ExperimentConfig, benchmark: Benchmark, device: torch.device | None, seed: int) -> nn.Module:

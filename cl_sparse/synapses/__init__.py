@@ -1,38 +1,47 @@
 """What may happen to synapses, usable in any plain PyTorch loop."""
 
 from cl_sparse.synapses.aware_synapses import AwareSynapses
+from cl_sparse.synapses.context_gates import ContextGates
 from cl_sparse.synapses.elastic_weights import ElasticWeights
 from cl_sparse.synapses.frozen import Frozen
 from cl_sparse.synapses.gradient_projection import GradientProjection
+from cl_sparse.synapses.hard_attention import HardAttention
 from cl_sparse.synapses.lazy_sgd import LazySGD
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
 from cl_sparse.synapses.observing import observing
 from cl_sparse.synapses.orthogonal_weights import OrthogonalWeights
+from cl_sparse.synapses.packed import Packed
 from cl_sparse.synapses.projection import Projection
 from cl_sparse.synapses.quadratic import Quadratic
 from cl_sparse.synapses.step import Step, Touched
+from cl_sparse.synapses.subnetworks import Supermasks, WinningSubnetworks
 from cl_sparse.synapses.synapses import Synapses, density, live_synapses, synapses_of, total_parameters
 from cl_sparse.synapses.synaptic_intelligence import SynapticIntelligence
 from cl_sparse.synapses.update_scale import UpdateScale, scale_updates
 
 __all__ = [
     "AwareSynapses",
+    "ContextGates",
     "ElasticWeights",
     "Frozen",
     "GradientProjection",
+    "HardAttention",
     "LazySGD",
     "Ledger",
     "Mechanism",
     "Needs",
     "OrthogonalWeights",
+    "Packed",
     "Projection",
     "Quadratic",
     "Step",
+    "Supermasks",
     "Synapses",
     "SynapticIntelligence",
     "Touched",
     "UpdateScale",
+    "WinningSubnetworks",
     "density",
     "live_synapses",
     "observing",

@@ -266,6 +266,12 @@ class Ledger:
             self._kept[key].numbers.update(numbers)
         self.steps.refresh()
 
+    def before_epoch(self, epoch: int, epochs: int, steps: int) -> None:
+        """Tell the mechanisms that pass number ``epoch`` of ``epochs`` over the task's data begins, of ``steps``
+        steps."""
+        for mechanism in self.mechanisms.values():
+            mechanism.before_epoch(epoch, epochs, steps)
+
     def penalty(self) -> Tensor | float:
         """Return what the mechanisms add to the loss; 0.0 if nothing."""
         return sum((mechanism.penalty() for mechanism in self.mechanisms.values()), start=0.0)

@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from cl_sparse.synapses.ledger import Ledger
@@ -48,6 +48,18 @@ class Mechanism:
     fractional: bool = False
     edits_gradients: bool = False
 
+    def wrap(self, net: nn.Module, n_tasks: int) -> nn.Module:
+        """Return what is trained in the net's place, before there is an optimizer; by default the net itself.
+
+        Args:
+            net: as it was built.
+            n_tasks: in the stream.
+
+        Raises:
+            ValueError: the mechanism cannot work with the net.
+        """
+        return net
+
     def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
         """Take part in a training from now on.
 
@@ -58,6 +70,9 @@ class Mechanism:
 
     def before_task(self, task: int) -> None:
         """Training on task number ``task`` begins."""
+
+    def before_epoch(self, epoch: int, epochs: int, steps: int) -> None:
+        """Pass number ``epoch`` of ``epochs`` over the task's data begins, of ``steps`` optimizer steps."""
 
     def penalty(self) -> Tensor | float:
         """Return what to add to the loss of the step under way."""

@@ -1,5 +1,7 @@
 """Sending each sample of a batch to the module of its task."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -25,11 +27,13 @@ def checked_labels(task_labels: Tensor | None, n_tasks: int) -> tuple[Tensor, li
     return task_labels, present
 
 
-def route(modules: nn.ModuleList, x: Tensor, task_labels: Tensor | None) -> Tensor:
+def route(
+    modules: nn.ModuleList | Sequence[Callable[[Tensor], Tensor]], x: Tensor, task_labels: Tensor | None
+) -> Tensor:
     """Apply to each sample the module of its task; modules of absent tasks are not called at all.
 
     Args:
-        modules: one module per task, all with outputs of the same shape.
+        modules: one module or function per task, all with outputs of the same shape.
         x: (B, ...) batch.
         task_labels: (B,) index of each sample's module.
 
