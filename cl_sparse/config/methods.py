@@ -22,6 +22,12 @@ class ReplayArguments(Arguments):
     )
 
 
+class AnnealWinnersArguments(Arguments):
+    """Of ``cl_sparse.plugins.AnnealWinners``."""
+
+    start: float = Field(1.0, gt=0, le=1, description="Share of units that win in the first epoch of the first task.")
+
+
 class DarkReplayArguments(Arguments):
     """Of ``cl_sparse.plugins.DarkReplay``."""
 
@@ -31,6 +37,12 @@ class DarkReplayArguments(Arguments):
     )
     alpha: float = Field(0.5, ge=0, description="Strength of staying with the stored logits.")
     beta: float = Field(0.5, ge=0, description="Strength of the training loss on stored samples.")
+
+
+class DecayLearningRateArguments(Arguments):
+    """Of ``cl_sparse.plugins.DecayLearningRate``."""
+
+    to: float = Field(0.0, ge=0, le=1, description="Share of the learning rate that is left at a task's last step.")
 
 
 class DistillationArguments(Arguments):

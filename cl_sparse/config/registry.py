@@ -13,8 +13,10 @@ from typing import Any, Literal, get_type_hints
 from pydantic import ValidationError, create_model
 
 from cl_sparse.config.methods import (
+    AnnealWinnersArguments,
     Arguments,
     DarkReplayArguments,
+    DecayLearningRateArguments,
     DistillationArguments,
     DumbArguments,
     ReplayArguments,
@@ -81,6 +83,7 @@ STRATEGIES: dict[str, str] = {
     "joint": "cl_sparse.strategies:JOINT",
     "cumulative": "cl_sparse.strategies:CUMULATIVE",
     "independent": "cl_sparse.strategies:INDEPENDENT",
+    "independent_inferred": "cl_sparse.strategies:INDEPENDENT_INFERRED",
     "replay": "cl_sparse.strategies:REPLAY",
 }
 
@@ -103,12 +106,16 @@ class Method:
 
 PLUGINS: dict[str, Method] = {
     "replay": Method("cl_sparse.plugins:Replay", ReplayArguments),
+    "anneal_winners": Method("cl_sparse.plugins:AnnealWinners", AnnealWinnersArguments),
     "averaged_gradient": Method("cl_sparse.plugins:AveragedGradient", ReplayArguments),
     "dark_replay": Method("cl_sparse.plugins:DarkReplay", DarkReplayArguments),
     "distillation": Method("cl_sparse.plugins:Distillation", DistillationArguments),
     "dumb": Method("cl_sparse.plugins:Dumb", DumbArguments),
+    "context_means": Method("cl_sparse.plugins:ContextMeans", Arguments),
+    "decay_learning_rate": Method("cl_sparse.plugins:DecayLearningRate", DecayLearningRateArguments),
     "cumulative": Method("cl_sparse.plugins:Cumulative", Arguments),
     "joint": Method("cl_sparse.plugins:Joint", Arguments),
+    "fresh_steps": Method("cl_sparse.synapses.fresh_steps:FreshSteps"),
     "frozen": Method("cl_sparse.synapses.frozen:Frozen"),
     "synaptic_intelligence": Method("cl_sparse.synapses.synaptic_intelligence:SynapticIntelligence"),
     "elastic_weights": Method("cl_sparse.synapses.elastic_weights:ElasticWeights"),

@@ -1,9 +1,11 @@
 """Thin Avalanche plugins: what keeps layers sparse, what methods add, what watches."""
 
 from cl_sparse.plugins.accuracy import AccuracyRecorder
+from cl_sparse.plugins.annealing import AnnealWinners
 from cl_sparse.plugins.averaged_gradient import AveragedGradient
 from cl_sparse.plugins.base import Plugin
 from cl_sparse.plugins.boosting import DecayBoostStrength
+from cl_sparse.plugins.context_means import ContextMeans
 from cl_sparse.plugins.cumulative import Cumulative
 from cl_sparse.plugins.dark_replay import DarkReplay
 from cl_sparse.plugins.distillation import Distillation
@@ -11,6 +13,7 @@ from cl_sparse.plugins.divergence import DivergedError, StopOnDivergence
 from cl_sparse.plugins.dumb import Dumb
 from cl_sparse.plugins.fast_loading import FastLoading
 from cl_sparse.plugins.joint import Joint
+from cl_sparse.plugins.learning_rate import DecayLearningRate
 from cl_sparse.plugins.mechanisms import Mechanisms
 from cl_sparse.plugins.on_top import OnTop
 from cl_sparse.plugins.progress import ReportProgress
@@ -20,10 +23,13 @@ from cl_sparse.plugins.sparsity import SparsityProbe
 
 __all__ = [
     "AccuracyRecorder",
+    "AnnealWinners",
     "AveragedGradient",
+    "ContextMeans",
     "Cumulative",
     "DarkReplay",
     "DecayBoostStrength",
+    "DecayLearningRate",
     "Distillation",
     "DivergedError",
     "Dumb",

@@ -17,6 +17,7 @@ from cl_sparse.models import (
     FixedNet,
     HeadFactory,
     IndependentNets,
+    InferredNets,
     MaskedHead,
     MultiHead,
     SimpleCNN,
@@ -78,7 +79,7 @@ def build_model(
         UserError: if the architecture does not fit the data, or a net per task its scenario.
     """
     strategy, features = strategy_of(config), features_of(config)
-    if strategy.net_per_task and benchmark.scenario != "task":
+    if strategy.net_per_task and not strategy.infers_task and benchmark.scenario != "task":
         raise UserError(
             f"{config.name}: strategy: {config.effective_strategy} needs scenario task, not {benchmark.scenario}: "
             "the net is chosen by the task's label"
@@ -92,7 +93,9 @@ def build_model(
     check_memory(config, benchmark.input_shape, copies)
     with torch.random.fork_rng(devices=[]):
         nets = [_build_net(config, benchmark, device, derive_seed(seed, "init", i)) for i in range(copies)]
-        net = IndependentNets(nets) if strategy.net_per_task else nets[0]
+        net = nets[0]
+        if strategy.net_per_task:
+            net = InferredNets(nets, benchmark.input_shape) if strategy.infers_task else IndependentNets(nets)
         torch.default_generator.manual_seed(derive_seed(seed, "parts"))
         return _wrapped(config, net, benchmark)
 
@@ -248,6 +251,8 @@ def task_information(config: ExperimentConfig, learner: Learner) -> tuple[str, s
     """Return what the learner is told about the task in training and at test: "label", "boundaries" or "none"."""
     if learner.model.needs_task_labels:
         return "label", "label"
+    if isinstance(learner.model, InferredNets):
+        return "boundaries", "inferred per sample"
     if isinstance(learner, ClosedFormLearner):
         told = learner.model.features.learns_first or config.effective_scenario != "class"
         return ("boundaries" if told else "none"), "none"

@@ -3,6 +3,7 @@
 from cl_sparse.synapses.aware_synapses import AwareSynapses
 from cl_sparse.synapses.context_gates import ContextGates
 from cl_sparse.synapses.elastic_weights import ElasticWeights
+from cl_sparse.synapses.fresh_steps import FreshSteps
 from cl_sparse.synapses.frozen import Frozen
 from cl_sparse.synapses.gradient_projection import GradientProjection
 from cl_sparse.synapses.hard_attention import HardAttention
@@ -24,6 +25,7 @@ __all__ = [
     "AwareSynapses",
     "ContextGates",
     "ElasticWeights",
+    "FreshSteps",
     "Frozen",
     "GradientProjection",
     "HardAttention",

@@ -1,0 +1,40 @@
+"""Winners that become fewer while the first task is learned, as in sparse distributed memory."""
+
+from typing import Any
+
+from cl_sparse.layers import KWinnersBase
+from cl_sparse.plugins.base import Plugin
+
+
+class AnnealWinners(Plugin):
+    """Let the number of winners fall linearly from many to the layer's own, epoch by epoch, in the first task.
+
+    All units learn something before only few win, so that none is dead from the start (Bricken et al. 2023, "Sparse
+    distributed memory is a continual learner").
+
+    Args:
+        start: share of units that win at first, 0 to 1.
+
+    Raises:
+        ValueError: it is out of range.
+    """
+
+    looks_at_weights = True  # the paths that compute what wins are built for the layer's own number
+
+    def __init__(self, start: float = 1.0) -> None:
+        super().__init__()
+        if not 0 < start <= 1:
+            raise ValueError(f"start must be above 0 and at most 1, not {start}")
+        self.start = start
+        self._own: dict[KWinnersBase, tuple[int, int]] = {}
+
+    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        """Set the number of winners of the epoch that begins."""
+        layers = [module for module in strategy.model.modules() if isinstance(module, KWinnersBase)]
+        first, epoch = strategy.clock.train_exp_counter == 0, strategy.clock.train_exp_epochs
+        along = min(1.0, epoch / max(1, strategy.train_epochs - 1)) if first else 1.0
+        for layer in layers:
+            k, k_inference = self._own.setdefault(layer, (layer.k, layer.k_inference))
+            many = max(k, round(self.start * layer.n))
+            now = round(many + (k - many) * along)
+            layer.k, layer.k_inference = now, max(now, k_inference)

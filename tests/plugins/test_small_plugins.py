@@ -1,0 +1,111 @@
+"""Falling learning rates, fewer and fewer winners, nets chosen by the nearest mean, and idle synapses that stay."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks import SplitDigits
+from cl_sparse.layers import KWinners, KWinnersBase
+from cl_sparse.models import InferredNets
+from cl_sparse.plugins import AnnealWinners, ContextMeans, DecayLearningRate, Plugin
+from cl_sparse.synapses import FreshSteps, Ledger
+from tests.native import silent
+
+
+class Note(Plugin):
+    """Keeps what it is told to look at, at each optimizer step."""
+
+    def __init__(self, look: Any) -> None:
+        super().__init__()
+        self.look, self.seen = look, []
+
+    def before_update(self, strategy: Any, **kwargs: Any) -> None:
+        self.seen.append(self.look(strategy))
+
+
+def test_the_learning_rate_falls_within_each_task(make_run, tmp_path):
+    run = make_run(plugins=[{"name": "decay_learning_rate", "to": 0.2}], num_batch=5)
+    note = Note(lambda strategy: strategy.optimizer.param_groups[0]["lr"])
+    run.learner.plugins.append(note)
+    stats = run.run(tmp_path / "c.pt")
+    start = 0
+    for steps in stats["steps"]:
+        own = note.seen[start : start + steps]
+        expected = torch.linspace(0.05, 0.01, steps)
+        torch.testing.assert_close(torch.tensor(own), expected)
+        start += steps
+    assert run.learner.optimizer.param_groups[0]["lr"] == 0.05
+
+
+def test_winners_become_fewer_in_the_first_task_only(make_run, tmp_path):
+    run = make_run(
+        sparsify=True, percent_on_fc=0.1, k_inference_factor=2.0, train_ep=4, plugins=[{"name": "anneal_winners"}]
+    )
+    layer = next(module for module in run.learner.model.modules() if isinstance(module, KWinnersBase))
+    note = Note(lambda _: (layer.k, layer.k_inference))
+    run.learner.plugins.append(note)
+    run.run(tmp_path / "c.pt")
+    assert list(dict.fromkeys(note.seen)) == [(50, 50), (35, 35), (20, 20), (5, 10)]
+    assert note.seen[-1] == (5, 10)
+
+
+def test_the_net_is_that_of_the_nearest_mean(make_run, tmp_path):
+    run = make_run(benchmark="PermutedDigits", num_batch=4, strategy="independent_inferred")
+    model = run.learner.model
+    assert isinstance(model, InferredNets)
+    stats = run.run(tmp_path / "c.pt")
+    assert (stats["task_info_train"], stats["task_info_test"]) == ("boundaries", "inferred per sample")
+    right = []
+    for task, (train, test) in enumerate(zip(run.benchmark.train_stream, run.benchmark.test_stream, strict=True)):
+        x = torch.stack([sample[0] for sample in train.dataset])
+        torch.testing.assert_close(model.means[task], x.flatten(1).mean(0), rtol=1e-4, atol=1e-5)
+        x = torch.stack([sample[0] for sample in test.dataset])
+        right.append((model.infer(x) == task).float().mean())
+        model.eval()
+        nets = torch.stack([net.eval()(x) for net in model.nets])
+        torch.testing.assert_close(model(x), nets[model.infer(x), torch.arange(len(x))])
+    assert float(torch.stack(right).min()) > 0.95
+    learned = [row[task] for task, row in enumerate(stats["accs"])]
+    assert stats["accs"][-1].mean() > sum(learned) / 4 - 0.05
+
+
+def test_another_model_is_refused():
+    strategy = silent(model=nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), plugins=[ContextMeans()])
+    with pytest.raises(TypeError, match="the model has to be InferredNets"):
+        strategy.train(SplitDigits(scenario="domain").train_stream[0], eval_streams=[])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "momentum"])
+def test_idle_synapses_stay_where_they_are(optimizer):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 20), KWinners(20, 0.1, boost_strength=0.0), nn.Linear(20, 3))
+    makers = {
+        "adam": lambda p: torch.optim.AdamW(p, lr=0.01),
+        "momentum": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
+    }
+    ledger = Ledger(net, makers[optimizer](net.parameters()))
+    ledger.attach(FreshSteps())
+    moved = 0
+    for step in range(20):
+        x = torch.randn(2, 6, generator=torch.Generator().manual_seed(step))
+        before = {name: value.clone() for name, value in ledger.current().items()}
+        ledger.optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x), torch.tensor([0, 1])).backward()
+        gradients = {name: p.grad.clone() for name, p in ledger.parameters().items()}
+        ledger.optimizer.step()
+        for name, value in ledger.current().items():
+            idle = gradients[name] == 0
+            torch.testing.assert_close(value[idle], before[name][idle], rtol=1e-6, atol=1e-7)
+            moved += int((value != before[name])[~idle].sum())
+    assert moved > 0
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [(lambda: AnnealWinners(0.0), "start must be above 0"), (lambda: DecayLearningRate(2.0), "to must be from 0 to 1")],
+)
+def test_numbers_out_of_range(made, said):
+    with pytest.raises(ValueError, match=said):
+        made()
