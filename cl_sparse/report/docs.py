@@ -5,9 +5,10 @@ A part stands between two comments and is rewritten whole:
     <!-- results:begin published -->
     <!-- results:end -->
 
-The first names what to show: ``published`` (ours beside published numbers), ``all`` (every column of every experiment)
-or ``figure`` (accuracy over tasks). Patterns of experiment names may follow: ``all Split* iCIFAR10*``. ``against`` is
-followed by a quantity of :data:`cl_sparse.report.curves.QUANTITIES` and by patterns: each a line of the figure.
+The first names what to show: ``published`` (ours beside published numbers, of a file that may follow), ``tuned``
+(methods tuned alike, by the sweep whose file follows), ``all`` (every column of every experiment) or ``figure``
+(accuracy over tasks). Patterns of experiment names may follow: ``all Split* iCIFAR10*``. ``against`` is followed by a
+quantity of :data:`cl_sparse.report.curves.QUANTITIES` and by patterns: each a line of the figure.
 """
 
 import os
@@ -23,6 +24,7 @@ from cl_sparse.report.figures import accuracy_over_tasks_png
 from cl_sparse.report.published import load_published, published_table
 from cl_sparse.report.rows import Result, rows_of, slim
 from cl_sparse.report.table import markdown_table
+from cl_sparse.report.tuned import tuned_table
 from cl_sparse.results import file_name_of, find_results, json_text, load_complete_result, write_atomically
 
 _BEGIN = re.compile(r"^<!-- results:begin(?P<words>[^\n]*?) -->[ \t]*$", re.MULTILINE)
@@ -122,7 +124,8 @@ def _part(words: list[str], results: list[Result], document: Path, sources: Sour
     kind, *patterns = words
     chosen = _named(results, patterns) if patterns else results
     parts: dict[str, Callable[[], str]] = {
-        "published": lambda: published_table(chosen, load_published(sources.numbers)),
+        "published": lambda: _published(patterns, results, sources),
+        "tuned": lambda: tuned_table(results, Path(patterns[0] if patterns else "")),
         "all": lambda: markdown_table(rows_of(chosen)),
         "figure": lambda: _over_tasks(patterns, chosen, document, sources, draw),
         "against": lambda: _against(patterns, results, document, sources, draw),
@@ -130,6 +133,10 @@ def _part(words: list[str], results: list[Result], document: Path, sources: Sour
     if kind not in parts:
         raise UserError(f"{document}: results:begin {kind}: unknown part: use {', '.join(parts)}")
     return parts[kind]()
+
+
+def _published(files: list[str], results: list[Result], sources: Sources) -> str:
+    return published_table(results, load_published(Path(files[0]) if files else sources.numbers))
 
 
 def _named(results: list[Result], patterns: list[str]) -> list[Result]:

@@ -1,5 +1,6 @@
 """Our results beside numbers that others have published."""
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ class PublishedNumber(BaseModel):
         runs: how many runs that is the mean of.
         rerun: the same settings, run again with another seed.
         settings: parameters it was measured with.
+        source: where it comes from, if not from where the others do.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,16 +44,22 @@ class PublishedNumber(BaseModel):
     runs: int = Field(ge=1)
     rerun: float | None = Field(None, ge=0, le=1)
     settings: dict[str, Any] = Field(default_factory=dict)
+    source: str = ""
 
 
 class PublishedNumbers(BaseModel):
-    """A file of published numbers: experiment → number, and where they come from."""
+    """A file of published numbers: experiment → number, and where they come from.
+
+    Attributes:
+        tolerance: a difference up to which a number counts as reproduced; None: no verdict is given.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str
     experiments: dict[str, PublishedNumber]
     settings: dict[str, Any] = Field(default_factory=dict)
+    tolerance: float | None = Field(None, gt=0, lt=1)
 
 
 def load_published(path: Path) -> PublishedNumbers:
@@ -81,22 +89,24 @@ def published_table(results: Iterable[Result], published: PublishedNumbers) -> s
         results: ``(config, stats)`` of any number of runs.
         published: the numbers.
     """
-    groups = group_results(results)
+    groups = group_results(r for r in results if r[0]["name"] in published.experiments)
     lines: list[list[str]] = []
     notes: list[str] = []
+    heads = list(_HEADS) + (["verdict", "source"] if published.tolerance else [])
     for name, number in published.experiments.items():
         ours = [group for group in groups if group.results[0][0]["name"] == name]
         for group in ours:
             deviations = _deviations(group, number)
             if deviations:
                 notes.append(f"[{len(notes) + 1}] {name} was run here with {deviations}")
-            lines.append(_line(group, number, f" [{len(notes)}]" if deviations else ""))
+            line = _line(group, number, f" [{len(notes)}]" if deviations else "")
+            lines.append(line + _verdict(row_of(group).acc.mean - number.acc, number, published))
         if not ours:
             blank = [numbers.UNDEFINED] * len(_HEADS)
-            lines.append([name, *blank[:3], _published(number), *blank[:4]])
-    right = [head in ("ours: ACC", "seeds", "published", "difference", "live synapses", "seconds") for head in _HEADS]
+            lines.append([name, *blank[:3], _published(number), *blank[:4], *_verdict(math.nan, number, published)])
+    right = [head in ("ours: ACC", "seeds", "published", "difference", "live synapses", "seconds") for head in heads]
     caption = f"ours: mean ± standard deviation over the seeds. Published: {published.source}."
-    return markdown(_HEADS, lines, right) + "\n" + "  \n".join([caption, *notes]) + "\n"
+    return markdown(heads, lines, right) + "\n" + "  \n".join([caption, *notes]) + "\n"
 
 
 def _line(group: Group, number: PublishedNumber, mark: str) -> list[str]:
@@ -112,6 +122,17 @@ def _line(group: Group, number: PublishedNumber, mark: str) -> list[str]:
         row.epochs,
         numbers.seconds(row.seconds),
     ]
+
+
+def _verdict(difference: float, number: PublishedNumber, published: PublishedNumbers) -> list[str]:
+    if published.tolerance is None:
+        return []
+    source = number.source or published.source
+    if math.isnan(difference):
+        return ["not run", source]
+    if abs(round(difference, 3)) <= published.tolerance:
+        return ["reproduced", source]
+    return ["above" if difference > 0 else "below", source]
 
 
 def _published(number: PublishedNumber) -> str:

@@ -1,0 +1,101 @@
+"""Methods tuned alike by one sweep, as a table: what each reached, and what was searched for it and chosen."""
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from cl_sparse.config.yaml_files import read_mapping
+from cl_sparse.errors import UserError
+from cl_sparse.report import numbers
+from cl_sparse.report.rows import Group, Result, group_results, row_of
+from cl_sparse.report.table import markdown, seeds, task_info
+
+_HEADS = (
+    "method",
+    "task info train/test",
+    "ACC",
+    "BWT",
+    "forgetting",
+    "seeds",
+    "carried bytes",
+    "parameters",
+    "live synapses",
+    "epochs",
+    "seconds",
+    "chosen",
+    "searched",
+)
+_TEXT = ("method", "task info train/test", "epochs", "chosen", "searched")
+
+
+def tuned_table(results: Iterable[Result], sweep: Path) -> str:
+    """Return the methods of a sweep as Markdown, the best first.
+
+    Args:
+        results: ``(config, stats)`` of any number of runs; those count whose experiments the sweep names.
+        sweep: its file.
+
+    Raises:
+        UserError: the file cannot be read, or is no sweep that chooses.
+    """
+    content = read_mapping(sweep)
+    if not all(key in content for key in ("experiments", "select", "report")):
+        raise UserError(f"{sweep}: not a sweep that chooses: experiments, select and report are needed")
+    patterns = content["experiments"]
+    chosen = [result for result in results if any(fnmatchcase(result[0]["name"], pattern) for pattern in patterns)]
+    groups = group_results(chosen)
+    groups.sort(key=lambda group: -row_of(group).acc.mean)
+    prefix = patterns[0].rstrip("*") if len(patterns) == 1 else ""
+    lines = [_line(group, prefix, content) for group in groups]
+    select = content["select"]
+    said = ", ".join(map(str, select["seeds"]))
+    caption = (
+        f"mean ± standard deviation over the seeds. Each method was tuned by {select['trials']} points "
+        f"({content.get('search', 'grid')} search) × seeds {said}, on validation data of streams of their own."
+    )
+    return markdown(_HEADS, lines, [head not in _TEXT for head in _HEADS]) + f"\n{caption}\n"
+
+
+def _line(group: Group, prefix: str, sweep: Mapping[str, Any]) -> list[str]:
+    row, config = row_of(group), group.results[0][0]
+    space = {**sweep.get("space", {}), **sweep.get("spaces", {}).get(config["name"], {})}
+    return [
+        row.experiment.removeprefix(prefix),
+        task_info(row),
+        numbers.spread(row.acc),
+        numbers.spread(row.bwt),
+        numbers.spread(row.forgetting),
+        seeds(row),
+        numbers.count(row.carried_bytes),
+        numbers.count(row.parameters),
+        numbers.count(row.live_synapses),
+        row.epochs,
+        numbers.seconds(row.seconds),
+        ", ".join(f"{_short(key)} {_value(config, key)}" for key in space),
+        ", ".join(f"{_short(key)} {_range(values)}" for key, values in space.items()),
+    ]
+
+
+def _short(key: str) -> str:
+    return key.rsplit(".", 1)[-1]
+
+
+def _value(config: Mapping[str, Any], key: str) -> str:
+    """Return the value of a parameter, named as ``--set`` names it."""
+    value: Any = config.get(key)
+    first, _, rest = key.partition(".")
+    if first == "plugins":
+        name, _, argument = rest.partition(".")
+        value = next((plugin.get(argument) for plugin in config["plugins"] if plugin["name"] == name), None)
+    elif first == "stream":
+        value = config["stream"].get(rest)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _range(values: Any) -> str:
+    if not isinstance(values, Mapping):
+        return " / ".join(map(str, values))
+    if "choose" in values:
+        return " / ".join(map(str, values["choose"]))
+    return f"{values['low']:g} to {values['high']:g}{' (log)' if values.get('log') else ''}"
