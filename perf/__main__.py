@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from cl_sparse.run import provenance
-from perf import axes, crossover, data_path, document, fast_loading, mechanisms, sparse_linear, sweeps, winners
+from perf import axes, crossover, data_path, document, fast_loading, mechanisms, methods, sparse_linear, sweeps, winners
 
 CASES: dict[str, Callable[[int], list[dict[str, object]]]] = {
     "data_path": data_path.run,
     "fast_loading": fast_loading.run,
     "winners": winners.run,
     "mechanisms": mechanisms.run,
+    "methods": methods.run,
     "crossover": crossover.run,
     "sparse_linear": sparse_linear.run,
     "loops": sparse_linear.loops,

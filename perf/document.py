@@ -34,6 +34,8 @@ ABOUT = {
     "The floor is the arithmetic at the peak of a large matrix product, or the bytes at the measured bandwidth.",
     "mechanisms": "A training step with a mechanism for synapses, beside the plain step of the same net. Half frozen: "
     "after the first task; synaptic intelligence as in the first task, when it adds up what each synapse contributes.",
+    "methods": "Each method of `baselines_permuted_mnist_10` (784-400-400-10, mini-batches of 128) in its second task, "
+    "as the runner trains it: 100 steps, and what is computed when a task ends.",
     "crossover": "The same against width and share of winners, beside our own masks with fused SGD.",
     "sparse_linear": '784-4000-4000-10 with 5 % winners and 5 % of the weights (`weights: sparse`: "streamed"). '
     "Dense ReLU has fused SGD, the reference the default one. The floor as above, each synapse between active ends "

@@ -1,0 +1,50 @@
+"""What each method against forgetting costs beside plain training, in its second task."""
+
+import statistics
+import tempfile
+from pathlib import Path
+
+import torch
+
+from benchmarks.base import Benchmark
+from cl_sparse.config import ExperimentConfig
+from cl_sparse.config.experiments import load_experiments
+from cl_sparse.run import build
+from cl_sparse.run.one_run import Observer, Run
+
+FAMILY = "permuted_mnist_10_"
+PLAIN = "sequential"
+LEFT_OUT = ("joint", "gdumb")  # they train otherwise than task after task
+SMALL = {"num_batch": 2, "train_ep": 1, "train_subset": 12_800, "test_subset": 1000, "record_stats": False}
+
+
+def run(rounds: int = 5) -> list[dict[str, object]]:
+    """Return the time of a step in the second task, what is computed at its end included, and its ratio to plain."""
+    catalogue = load_experiments()
+    names = [entry.name.removeprefix(FAMILY) for entry in catalogue.experiments if entry.name.startswith(FAMILY)]
+    configs = {name: catalogue.config(FAMILY + name, SMALL) for name in names if name not in LEFT_OUT}
+    streams: dict[str, Benchmark] = {}
+    times: dict[str, list[float]] = {name: [] for name in configs}
+    for timed in range(rounds + 1):
+        for name, config in configs.items():
+            scenario = config.effective_scenario
+            if scenario not in streams:
+                streams[scenario] = build.build_benchmark(config, 0, None)
+            seconds = _second_task(config, streams[scenario])
+            if timed:
+                times[name].append(seconds)
+    return [
+        {
+            "method": name,
+            "ms a step": round(1e3 * statistics.median(own), 2),
+            "x plain training": round(statistics.median(a / b for a, b in zip(own, times[PLAIN], strict=True)), 2),
+        }
+        for name, own in times.items()
+    ]
+
+
+def _second_task(config: ExperimentConfig, benchmark: Benchmark) -> float:
+    run = Run(config, benchmark, 0, torch.device("cpu"), Observer())
+    with tempfile.TemporaryDirectory() as folder:
+        stats = run.run(Path(folder) / "checkpoint.pt")
+    return float(stats["seconds"]["train"][1] / stats["steps"][1])
