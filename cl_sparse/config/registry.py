@@ -125,6 +125,7 @@ PLUGINS: dict[str, Method] = {
     # A part of the net for each task, chosen by its label
     "context_gates": Method("cl_sparse.synapses.context_gates:ContextGates"),
     "hard_attention": Method("cl_sparse.synapses.hard_attention:HardAttention"),
+    "nispa": Method("cl_sparse.synapses.nispa:Nispa"),
     "packed": Method("cl_sparse.synapses.packed:Packed"),
     "supermasks": Method("cl_sparse.synapses.subnetworks:Supermasks"),
     "winning_subnetworks": Method("cl_sparse.synapses.subnetworks:WinningSubnetworks"),

@@ -10,6 +10,7 @@ from cl_sparse.synapses.hard_attention import HardAttention
 from cl_sparse.synapses.lazy_sgd import LazySGD
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
+from cl_sparse.synapses.nispa import Nispa
 from cl_sparse.synapses.observing import observing
 from cl_sparse.synapses.orthogonal_weights import OrthogonalWeights
 from cl_sparse.synapses.packed import Packed
@@ -33,6 +34,7 @@ __all__ = [
     "Ledger",
     "Mechanism",
     "Needs",
+    "Nispa",
     "OrthogonalWeights",
     "Packed",
     "Projection",
