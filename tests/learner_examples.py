@@ -60,6 +60,13 @@ LEARNERS = {
     },
     "hard_attention": {"train_ep": 3, "plugins": [{"name": "hard_attention"}]},
     "nispa": {**SPARSE, "percent_on_fc": 1.0, "train_ep": 3, "plugins": [{"name": "nispa", "phases": 5}]},
+    "space_net": {
+        **SPARSE,
+        "percent_on_fc": 1.0,
+        "scenario": "class",
+        "loss_outputs": "current",
+        "plugins": [{"name": "space_net"}],
+    },
     "packed": {**SPARSE, "train_ep": 3, "plugins": [{"name": "packed", "leave": ["classifier*"]}]},
     "packed_single_head": {"heads": "single", "optimizer": "adam", "lr": 0.01, "plugins": [{"name": "packed"}]},
     "supermasks": {"plugins": [{"name": "supermasks", "leave": ["classifier*"]}]},

@@ -116,6 +116,7 @@ PLUGINS: dict[str, Method] = {
     "cumulative": Method("cl_sparse.plugins:Cumulative", Arguments),
     "joint": Method("cl_sparse.plugins:Joint", Arguments),
     "fresh_steps": Method("cl_sparse.synapses.fresh_steps:FreshSteps"),
+    "space_net": Method("cl_sparse.synapses.space_net:SpaceNet"),
     "frozen": Method("cl_sparse.synapses.frozen:Frozen"),
     "synaptic_intelligence": Method("cl_sparse.synapses.synaptic_intelligence:SynapticIntelligence"),
     "elastic_weights": Method("cl_sparse.synapses.elastic_weights:ElasticWeights"),

@@ -16,6 +16,7 @@ from cl_sparse.synapses.orthogonal_weights import OrthogonalWeights
 from cl_sparse.synapses.packed import Packed
 from cl_sparse.synapses.projection import Projection
 from cl_sparse.synapses.quadratic import Quadratic
+from cl_sparse.synapses.space_net import SpaceNet
 from cl_sparse.synapses.step import Step, Touched
 from cl_sparse.synapses.subnetworks import Supermasks, WinningSubnetworks
 from cl_sparse.synapses.synapses import Synapses, density, live_synapses, synapses_of, total_parameters
@@ -39,6 +40,7 @@ __all__ = [
     "Packed",
     "Projection",
     "Quadratic",
+    "SpaceNet",
     "Step",
     "Supermasks",
     "Synapses",
