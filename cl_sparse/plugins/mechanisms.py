@@ -42,12 +42,15 @@ class Mechanisms(Plugin):
         """Make the ledger (with ``seed`` in place of the constructor's, if given), or return it.
 
         Raises:
-            ValueError: there is one already, for another model or optimizer.
+            ValueError: there is one already, for another model or optimizer; or a mechanism cannot work with them.
         """
         if self.ledger is None:
             self.ledger = Ledger(model, optimizer, self.seed if seed is None else seed)
             for name, mechanism in self.mechanisms.items():
-                self.ledger.attach(mechanism, name)
+                try:
+                    self.ledger.attach(mechanism, name)
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from error
         elif self.ledger.model is not model or self.ledger.optimizer is not optimizer:
             raise ValueError("the plugin's mechanisms belong to another model or optimizer: make a plugin for each")
         return self.ledger

@@ -12,6 +12,7 @@ from cl_sparse.config import ExperimentConfig, registry
 from cl_sparse.errors import UserError
 from cl_sparse.layers import ActiveLinear
 from cl_sparse.layers.consumers import WEIGHT_LAYERS
+from cl_sparse.layers.parts import PartsOfNet
 from cl_sparse.models import (
     FeatureClassifier,
     FixedNet,
@@ -101,17 +102,23 @@ def build_model(
 
 
 def _wrapped(config: ExperimentConfig, net: nn.Module, benchmark: Benchmark) -> nn.Module:
+    """Let methods put a net of parts in the place of the net; at most one does."""
     for method in methods_of(config, Mechanism):
-        before = net
+        before, place = net, f"{config.name}: plugins: {method.name}"
         try:
-            net = method.make().wrap(net, benchmark.n_tasks)
+            net = method.make().wrap(before, benchmark.n_tasks)
         except ValueError as error:
-            raise UserError(f"{config.name}: plugins: {method.name}: {error}") from error
-        if net is not before and benchmark.scenario != "task":
+            raise UserError(f"{place}: {error}") from error
+        if net is before:
+            continue
+        if benchmark.scenario != "task":
             raise UserError(
-                f"{config.name}: plugins: {method.name} needs scenario task, not {benchmark.scenario}: a task's part "
-                "of the net is chosen by its label"
+                f"{place} needs scenario task, not {benchmark.scenario}: a task's part is chosen by its label"
             )
+        if isinstance(before, PartsOfNet):
+            raise UserError(f"{place}: another method gives each task a part of the net already: choose one of the two")
+        if isinstance(before, IndependentNets):
+            raise UserError(f"{place} needs one net for all tasks, not strategy {config.effective_strategy}")
     return net
 
 
@@ -240,11 +247,19 @@ def _on_top(config: ExperimentConfig, model: nn.Module, benchmark: Benchmark, de
     return OnTop(readout.to(device), "features", class_table(benchmark).to(device), benchmark.scenario == "task")
 
 
-def bind_mechanisms(learner: Learner, seed: int, probe: SparsityProbe) -> None:
-    """Give the learner's mechanisms their ledger now, so that a checkpoint can be loaded; tell the probe of changes."""
+def bind_mechanisms(config: ExperimentConfig, learner: Learner, seed: int, probe: SparsityProbe) -> None:
+    """Give the learner's mechanisms their ledger now, so that a checkpoint can be loaded; tell the probe of changes.
+
+    Raises:
+        UserError: a mechanism cannot work with the net.
+    """
     for plugin in learner.plugins:
         if isinstance(plugin, Mechanisms):
-            plugin.bind(learner.model, learner.optimizer, seed).listeners.append(probe.follow)
+            try:
+                ledger = plugin.bind(learner.model, learner.optimizer, seed)
+            except ValueError as error:
+                raise UserError(f"{config.name}: plugins: {error}") from error
+            ledger.listeners.append(probe.follow)
 
 
 def task_information(config: ExperimentConfig, learner: Learner) -> tuple[str, str]:

@@ -64,7 +64,7 @@ class Run:
         self.learner: Learner = build.build_learner(
             config, model, benchmark, seed, device, probes=[self.recorder, self.progress, self.probe]
         )
-        build.bind_mechanisms(self.learner, config.effective_net_seed(seed), self.probe)
+        build.bind_mechanisms(config, self.learner, config.effective_net_seed(seed), self.probe)
         self.record = Record.blank(benchmark.n_tasks, validation=benchmark.val_stream is not None)
         self.tasks = [benchmark.n_tasks - 1] if self.strategy.trains_once else list(range(benchmark.n_tasks))
 
