@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from cl_sparse.layers.parts import PartsOfNet, places_per_unit, refuse_live
 from cl_sparse.synapses.ledger import Ledger
-from cl_sparse.synapses.mechanism import Mechanism, Needs
-from cl_sparse.synapses.update_scale import scale_updates
+from cl_sparse.synapses.task_parts import TaskParts
 
 _MOST = 6.0  # |e| beyond which its gradient is nothing, and exponent beyond which cosh is too much
 _EXPONENT = 50.0
@@ -58,7 +57,7 @@ class AttentiveNet(PartsOfNet):
         return own
 
 
-class HardAttention(Mechanism):
+class HardAttention(TaskParts):
     """Hard attention to the task, HAT (Serrà, Surís, Miron and Karatzoglou 2018).
 
     A task's attention to the hidden units is trained with the weights, σ(s·e), with s rising from 1/s_max to s_max in
@@ -76,10 +75,9 @@ class HardAttention(Mechanism):
         ValueError: a number is out of range.
     """
 
-    needs = Needs.ALL
     edits_gradients = True
     fractional = True
-    task_info = ("label", "label")
+    kind = AttentiveNet
     net: AttentiveNet
 
     def __init__(
@@ -106,12 +104,9 @@ class HardAttention(Mechanism):
         Raises:
             ValueError: the ledger's net is not one that :meth:`wrap` returned.
         """
-        if not isinstance(ledger.model, AttentiveNet):
-            raise ValueError("give the optimizer and the ledger the net that wrap(net, n_tasks) returns")
-        self.ledger, self.net = ledger, ledger.model
+        super().attach(ledger, generator)
         self.task, self._step, self._steps = -1, 0, 0
         self._before = {name: torch.zeros_like(self.net.embedding(name)[0]) for name in self.net.key}
-        self.updates = scale_updates(ledger, {}, owner=self.name)
 
     def before_task(self, task: int) -> None:
         """Attention may be learned."""

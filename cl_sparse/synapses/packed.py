@@ -9,9 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cl_sparse.layers.parts import PartsOfNet, refuse_live
-from cl_sparse.synapses.ledger import Ledger
-from cl_sparse.synapses.mechanism import Mechanism, Needs
-from cl_sparse.synapses.update_scale import scale_updates
+from cl_sparse.synapses.task_parts import TaskParts
 
 _FREE = 32767
 
@@ -50,7 +48,7 @@ class PackedNet(PartsOfNet):
         return {name: weights[name] * (self.owner(name) <= task) for name in self.owned}
 
 
-class Packed(Mechanism):
+class Packed(TaskParts):
     """PackNet (Mallya and Lazebnik 2018).
 
     A task trains all weights that no earlier one owns. Then, in each layer, those with the largest magnitude become
@@ -67,8 +65,8 @@ class Packed(Mechanism):
         ValueError: a number is out of range.
     """
 
-    needs = Needs.ALL
-    task_info = ("label", "label")
+    kind = PackedNet
+    net: PackedNet
 
     def __init__(
         self,
@@ -95,17 +93,6 @@ class Packed(Mechanism):
         """
         refuse_live(net)
         return PackedNet(net, n_tasks, self.leave)
-
-    def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
-        """Start with nothing owned.
-
-        Raises:
-            ValueError: the ledger's net is not one that :meth:`wrap` returned.
-        """
-        if not isinstance(ledger.model, PackedNet):
-            raise ValueError("give the optimizer and the ledger the net that wrap(net, n_tasks) returns")
-        self.ledger, self.net = ledger, ledger.model
-        self.updates = scale_updates(ledger, {}, owner=self.name)
 
     @torch.no_grad()
     def before_task(self, task: int) -> None:

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from cl_sparse.layers.parts import PartsOfNet, refuse_live
 from cl_sparse.synapses.ledger import Ledger
-from cl_sparse.synapses.mechanism import Mechanism, Needs
-from cl_sparse.synapses.update_scale import scale_updates
+from cl_sparse.synapses.task_parts import TaskParts
 
 
 class ChosenNet(PartsOfNet):
@@ -74,9 +73,8 @@ class ChosenNet(PartsOfNet):
         return self.best(name).to(score.dtype) + score - score.detach()
 
 
-class _Subnetworks(Mechanism):
-    needs = Needs.ALL
-    task_info = ("label", "label")
+class _Subnetworks(TaskParts):
+    kind = ChosenNet
     net: ChosenNet
 
     def __init__(self, share: float, leave: list[str] | None) -> None:
@@ -92,17 +90,6 @@ class _Subnetworks(Mechanism):
         """
         refuse_live(net)
         return ChosenNet(net, n_tasks, self.share, self.leave)
-
-    def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
-        """Start with nothing chosen.
-
-        Raises:
-            ValueError: the ledger's net is not one that :meth:`wrap` returned.
-        """
-        if not isinstance(ledger.model, ChosenNet):
-            raise ValueError("give the optimizer and the ledger the net that wrap(net, n_tasks) returns")
-        self.ledger, self.net, self.generator = ledger, ledger.model, generator
-        self.updates = scale_updates(ledger, {}, owner=self.name)
 
     def before_task(self, task: int) -> None:
         """Let the task choose."""
