@@ -42,11 +42,11 @@ def tuned_table(results: Iterable[Result], sweep: Path) -> str:
     content = read_mapping(sweep)
     if not all(key in content for key in ("experiments", "select", "report")):
         raise UserError(f"{sweep}: not a sweep that chooses: experiments, select and report are needed")
-    patterns = content["experiments"]
-    chosen = [result for result in results if any(fnmatchcase(result[0]["name"], pattern) for pattern in patterns)]
+    names = content["experiments"]
+    chosen = [result for result in results if any(fnmatchcase(_untuned(result), name) for name in names)]
     groups = group_results(chosen)
     groups.sort(key=lambda group: -row_of(group).acc.mean)
-    prefix = patterns[0].rstrip("*") if len(patterns) == 1 else ""
+    prefix = _beginning([_untuned(group.results[0]) for group in groups])
     lines = [_line(group, prefix, content) for group in groups]
     select = content["select"]
     said = ", ".join(map(str, select["seeds"]))
@@ -59,9 +59,10 @@ def tuned_table(results: Iterable[Result], sweep: Path) -> str:
 
 def _line(group: Group, prefix: str, sweep: Mapping[str, Any]) -> list[str]:
     row, config = row_of(group), group.results[0][0]
-    space = {**sweep.get("space", {}), **sweep.get("spaces", {}).get(config["name"], {})}
+    name = _untuned(group.results[0])
+    space = {**sweep.get("space", {}), **sweep.get("spaces", {}).get(name, {})}
     return [
-        row.experiment.removeprefix(prefix),
+        name.removeprefix(prefix),
         task_info(row),
         numbers.spread(row.acc),
         numbers.spread(row.bwt),
@@ -75,6 +76,21 @@ def _line(group: Group, prefix: str, sweep: Mapping[str, Any]) -> list[str]:
         ", ".join(f"{_short(key)} {_value(config, key)}" for key in space),
         ", ".join(f"{_short(key)} {_range(values)}" for key, values in space.items()),
     ]
+
+
+def _untuned(result: Result) -> str:
+    """Return the name that an experiment had in the sweep, which wrote the chosen one with another ending."""
+    name: str = result[0]["name"]
+    return name.removesuffix("_tuned")
+
+
+def _beginning(names: list[str]) -> str:
+    """Return what all names begin with, up to an underscore; nothing for a single one."""
+    words = [name.split("_") for name in names]
+    same = 0
+    while len(names) > 1 and len({tuple(own[: same + 1]) for own in words}) == 1 and same < min(map(len, words)):
+        same += 1
+    return "".join(f"{word}_" for word in words[0][:same]) if words else ""
 
 
 def _short(key: str) -> str:
