@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cl_sparse.cli import main
-from cl_sparse.results import find_results
+from cl_sparse.results import find_results, load_result
 from cl_sparse.run.executors.local import Local
 from cl_sparse.run.plan import Workplace
 from tests.commands import ROOT, run
@@ -98,19 +98,21 @@ def test_fifty_trials_whose_process_is_killed_at_random(tmp_path):
     """Each once, at a random moment; all come to the results of undisturbed ones."""
     chance = random.Random(0)
     with Local(Workplace(results_dir=tmp_path / "whole", sweep=True), 1) as executor:
-        expected = [all_but_seconds(executor.submit(trial(seed, train_ep=20), Told()).result()) for seed in range(10)]
+        whole = [executor.submit(trial(seed, train_ep=60), Told()).result() for seed in range(10)]
+    expected = [all_but_seconds(path) for path in whole]
+    lasts = sum(load_result(path)[1]["seconds"]["total"] for path in whole) / len(whole)
     with Local(Workplace(results_dir=tmp_path / "killed", sweep=True), 1) as executor:
         killed = 0
         for attempt in range(50):
             told = Told()
-            future = executor.submit(trial(attempt % 10, train_ep=20), told)
-            timer = Timer(chance.uniform(0, 1.0), lambda: executor.workers[0].kill())
+            future = executor.submit(trial(attempt % 10, train_ep=60), told)
+            timer = Timer(chance.uniform(0, lasts), lambda: executor.workers[0].kill())
             timer.start()
             assert all_but_seconds(future.result()) == expected[attempt % 10]
             timer.cancel()
             timer.join()
             killed += any("killed by signal 9" in line for line in told.lines)
-    assert killed > 10
+    assert killed > 25
     assert list((tmp_path / "killed" / "checkpoints").iterdir()) == []
 
 
