@@ -3,6 +3,11 @@
 import re
 
 
+def one_line(text: str) -> str:
+    """Return text on one line, of printable characters alone: line breaks become blanks, others what Python writes."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in re.sub(r" *[^\S ]\s*", " ", text))
+
+
 class UserError(Exception):
     """Bad input. The message is one line that names the file, the key and what would be right.
 
@@ -13,8 +18,7 @@ class UserError(Exception):
 
     def __init__(self, message: str) -> None:
         """Keep the message on one line."""
-        line = re.sub(r" *[^\S ]\s*", " ", message)
-        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
+        super().__init__(one_line(message))
 
 
 class SettingError(UserError):
@@ -27,3 +31,7 @@ class SettingError(UserError):
         """Blame ``key``; ``problem`` is one line."""
         super().__init__(f"{key}: {problem}")
         self.key, self.problem = key, problem
+
+    def __reduce__(self) -> tuple[type["SettingError"], tuple[str, str]]:
+        """Be made anew from both in another process."""
+        return type(self), (self.key, self.problem)

@@ -1,11 +1,13 @@
 """Bad input, each case in a process of its own: one clear line, exit code 2, no traceback, nothing written."""
 
+import pickle
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from cl_sparse.cli import main
+from cl_sparse.errors import SettingError
 from tests.commands import ROOT, refusal
 
 NINES = f"'{'9' * 27}...{'9' * 28}'"  # five thousand of them, as messages show them
@@ -118,3 +120,8 @@ def test_a_working_folder_that_is_gone(tmp_path, monkeypatch, capsys):
     folder.rmdir()
     assert main(["list"]) == 2
     assert capsys.readouterr().err.startswith("error: the working folder is gone")
+
+
+def test_what_a_worker_raises_arrives_as_it_was() -> None:
+    error = pickle.loads(pickle.dumps(SettingError("lr", "is too large")))
+    assert (str(error), error.key, error.problem) == ("lr: is too large", "lr", "is too large")

@@ -254,3 +254,71 @@ def test_no_link_leads_a_sweep_out_of_its_folder(folder, name):
     write(folder, {**GRID, "space": {"lr": [0.05]}, "seeds": [0]})
     assert main(["sweep", "s.yaml", "--executor", "local", "--results-dir", "sweep"]) in (0, 2)
     assert victim.read_text() == "mine, without a line break"
+
+
+def of_a_nest(levels: int) -> bytes:
+    """Return a pickle of ``{t: 1}``, t being ((…, …), (…, …)): shared, and for ever to hash. Nothing here hashes it."""
+    parts = [pickle.PROTO + b"\x02", pickle.EMPTY_DICT, pickle.EMPTY_TUPLE, pickle.BINPUT + b"\x00"]
+    for level in range(levels):
+        both = pickle.BINGET + bytes([level])
+        parts += [pickle.POP, both, both, pickle.TUPLE2, pickle.BINPUT + bytes([level + 1])]
+    return b"".join([*parts, pickle.BININT1 + b"\x01", pickle.SETITEM, pickle.STOP])
+
+
+@pytest.mark.usefixtures("alarm")
+def test_a_checkpoint_whose_key_takes_for_ever_to_hash(folder, capsys):
+    settings = {key: int(value) for key, value in (setting.split("=") for setting in SETTINGS)}
+    path = checkpoint_path(Path("results"), load_experiments().config("quickstart_dense", settings), 0)
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", of_a_nest(60))
+        archive.writestr("archive/version", b"3\n")
+    assert main([*RUN, "--resume"]) == 2
+    assert "not a readable checkpoint" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("space: {lr: [&a [*a], &b [*b]]}\nseeds: [0]", "space.lr: holds more than 10000 parts"),
+        (
+            "space: {lr: {low: -1.7e308, high: 1.7e308}}\nsearch: random\ntrials: 2\nseeds: [0]",
+            "must be within ±1e+100",
+        ),
+        (
+            "space: {hidden_units: {low: 0, high: 1.0e+30, integer: true}}\nsearch: random\ntrials: 2\nseeds: [0]",
+            "must be within ±1e+15",
+        ),
+        (
+            "space: {" + ", ".join(f"p{i}: {list(range(100))}" for i in range(6)) + "}\nseeds: [0]",
+            "space: a grid of 1000000000000 points is too large: 100000 are the most",
+        ),
+    ],
+)
+def test_a_space_that_no_machine_holds(folder, capsys, lines, said):
+    (folder / "s.yaml").write_text(f"experiments: [quickstart_dense]\n{lines}\n")
+    assert main(["sweep", "s.yaml", "--executor", "local"]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (folder / "results").exists()
+
+
+@pytest.mark.parametrize("content", ['{"my own": 1}', '{"my own": 1}\n', "x"])
+def test_a_file_of_another_that_is_named_manifest_is_left_alone(folder, capsys, content):
+    (folder / "sweep").mkdir()
+    (folder / "sweep" / "manifest.jsonl").write_text(content)
+    write(folder, GRID)
+    assert main(["sweep", "s.yaml", "--executor", "local", "--results-dir", "sweep"]) == 2
+    assert (folder / "sweep" / "manifest.jsonl").read_text() == content
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_status_shows_no_terminal_codes(folder, capsys):
+    (folder / "sweep").mkdir()
+    plan = {"event": "plan", "planned": {"x\x1b[2J": 1}}
+    end = {"event": "end", "line": "complete\x1b]0;title"}
+    (folder / "sweep" / "manifest.jsonl").write_text(f"{json.dumps(plan)}\n{json.dumps(end)}\n")
+    assert main(["sweep", "--status", "sweep"]) == 0
+    assert "\x1b" not in capsys.readouterr().out

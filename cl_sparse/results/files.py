@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cl_sparse.errors import UserError
-from cl_sparse.results.packs import SUFFIX, is_pack, lines_of, member_line, members, packed
+from cl_sparse.results.packs import SUFFIX, is_pack, lines_of, may_be_member, member_line, members, packed
 from cl_sparse.results.plain import from_json, plain, to_json, unpickle
 from cl_sparse.results.regular import check_regular
-from cl_sparse.results.writing import write_atomically, write_together
+from cl_sparse.results.writing import replace_whole, sole_writer, write_together
 
 PICKLE_PROTOCOL = 4  # read by every Python since 3.4
 
@@ -152,20 +152,25 @@ def pack_results(results_dir: Path) -> dict[Path, int]:
     Raises:
         UserError: a result cannot be read, or a pack cannot be written; nothing is lost.
     """
-    by_pack: dict[Path, list[Path]] = {}
-    for path in find_results(results_dir):
-        parsed = parse_file_name(path)
-        if parsed is not None and not is_pack(path.parent):
-            by_pack.setdefault(results_dir / f"{parsed.name}{SUFFIX}", []).append(path)
-    return {pack: _pack(pack, paths) for pack, paths in by_pack.items()}
+    find_results(results_dir)  # before a lock is made there
+    try:
+        with sole_writer(results_dir) as hidden:  # who packs beside us has finished, and is seen whole
+            by_pack: dict[Path, list[Path]] = {}
+            for path in find_results(results_dir):
+                parsed = parse_file_name(path)
+                if parsed is not None and not is_pack(path.parent):
+                    by_pack.setdefault(results_dir / f"{parsed.name}{SUFFIX}", []).append(path)
+            return {pack: _pack(pack, paths, hidden) for pack, paths in by_pack.items()}
+    except OSError as error:
+        raise UserError(f"results directory {results_dir}: cannot pack ({error.strerror})") from error
 
 
-def _pack(pack: Path, paths: list[Path]) -> int:
+def _pack(pack: Path, paths: list[Path], hidden: Path) -> int:
     lines = lines_of(pack)
     for path in paths:
         lines[path.stem] = _line(path)
     try:
-        write_atomically(pack, packed(lines, lambda stem: parse_file_name(Path(f"{stem}.json")) or ()))
+        replace_whole(pack, packed(lines, lambda stem: parse_file_name(Path(f"{stem}.json")) or ()), hidden)
         for path in paths:
             for suffix in (".json", ".pkl"):
                 path.with_suffix(suffix).unlink(missing_ok=True)
@@ -175,8 +180,15 @@ def _pack(pack: Path, paths: list[Path]) -> int:
 
 
 def _line(path: Path) -> bytes:
-    line = _as_line(path.stem, *load_result(path))
-    if _as_line(path.stem, *_parse_json(line)) != line:
+    if not may_be_member(path.stem):
+        raise UserError(f"{path}: a pack takes names of at most 200 letters, digits, '.', '_' and '-': rename it first")
+    content = load_result(path)
+    try:
+        line = _as_line(path.stem, *content)
+        same = _as_line(path.stem, *_parse_json(line)) == line
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be packed ({error})") from error
+    if not same:
         raise UserError(f"{path}: would not be the same in a pack: leave it as it is")
     return line
 

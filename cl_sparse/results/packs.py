@@ -15,12 +15,18 @@ from cl_sparse.errors import UserError
 from cl_sparse.results.regular import check_regular
 
 SUFFIX = ".results.jsonl"
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _START = re.compile(rb'\{"file": "([A-Za-z0-9._-]{1,200})", ')
 
 
 def is_pack(path: Path) -> bool:
     """Return whether a path is a pack's by its name."""
     return path.name.endswith(SUFFIX) and not path.name.startswith(".")
+
+
+def may_be_member(stem: str) -> bool:
+    """Return whether a result of this name, without its suffix, can be in a pack."""
+    return _NAME.fullmatch(stem) is not None
 
 
 def members(pack: Path) -> list[Path]:

@@ -12,7 +12,7 @@ import math
 import pickle
 import pickletools
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -67,7 +67,7 @@ def unpickle(data: bytes) -> Any:
         raise pickle.UnpicklingError(f"{type(error).__name__}: {error}") from error
 
 
-_SETS = ("EMPTY_SET", "ADDITEMS", "FROZENSET")
+SETS = ("EMPTY_SET", "ADDITEMS", "FROZENSET")
 
 
 def _check_opcodes(data: bytes) -> None:
@@ -75,11 +75,11 @@ def _check_opcodes(data: bytes) -> None:
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):  # refuses lengths beyond the end itself
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and (argument or 0) > count:
             raise pickle.UnpicklingError(f"it stores object {argument} of at most {count}")
-        if opcode.name in _SETS:
+        if opcode.name in SETS:
             raise pickle.UnpicklingError("it contains a set, which no result contains")
 
 
-class _Inert:
+class Inert:
     """Keeps the arguments and the state a pickle gives an object, and does nothing with them."""
 
     def __init__(self, *args: Any) -> None:
@@ -90,27 +90,27 @@ class _Inert:
         self.state = state
 
 
-class _Dtype(_Inert):
+class _Dtype(Inert):
     """numpy.dtype(code, align, copy), state (version, byte order, …)."""
 
 
-class _Array(_Inert):
+class _Array(Inert):
     """_reconstruct(type, shape, code), state (version, shape, dtype, is Fortran, bytes): pickle protocols 2 to 4."""
 
 
-class _Buffer(_Inert):
+class _Buffer(Inert):
     """_frombuffer(bytes, dtype, shape, order): pickle protocol 5."""
 
 
-class _Scalar(_Inert):
+class _Scalar(Inert):
     """scalar(dtype, bytes)."""
 
 
-class _ArrayType(_Inert):
+class _ArrayType(Inert):
     """numpy.ndarray, which is only ever an argument of _reconstruct."""
 
 
-_KNOWN: dict[tuple[str, str], type[_Inert]] = {("numpy", "dtype"): _Dtype, ("numpy", "ndarray"): _ArrayType}
+_KNOWN: dict[tuple[str, str], type[Inert]] = {("numpy", "dtype"): _Dtype, ("numpy", "ndarray"): _ArrayType}
 for _core in ("numpy.core", "numpy._core"):  # NumPy 1 and 2
     _KNOWN[f"{_core}.multiarray", "_reconstruct"] = _Array
     _KNOWN[f"{_core}.multiarray", "scalar"] = _Scalar
@@ -120,10 +120,20 @@ for _core in ("numpy.core", "numpy._core"):  # NumPy 1 and 2
 Load = Callable[[Any], None]
 
 
-def _with_text_keys(load: Load, keys: slice) -> Load:
+def with_plain_keys(dispatch: Mapping[int, Load], types: tuple[type, ...]) -> dict[int, Load]:
+    """Return what an unpickler does for each code, such that it refuses keys of other types before it hashes them."""
+    codes = (
+        (pickle.SETITEM, slice(-2, -1)),
+        (pickle.SETITEMS, slice(None, None, 2)),
+        (pickle.DICT, slice(None, None, 2)),
+    )
+    return dict(dispatch) | {code[0]: _checked(dispatch[code[0]], keys, types) for code, keys in codes}
+
+
+def _checked(load: Load, keys: slice, types: tuple[type, ...]) -> Load:
     def checked(reader: Any) -> None:
         for key in reader.stack[keys]:
-            if type(key) is not str:
+            if type(key) not in types:
                 raise pickle.UnpicklingError(f"it has a key that is a {type(key).__name__}, not text")
         load(reader)
 
@@ -136,15 +146,9 @@ class _Reader(pickle._Unpickler):
     Hashing a nest of shared tuples takes for ever.
     """
 
-    dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
-    for _code, _keys in (
-        (pickle.SETITEM, slice(-2, -1)),
-        (pickle.SETITEMS, slice(None, None, 2)),
-        (pickle.DICT, slice(None, None, 2)),
-    ):
-        dispatch[_code[0]] = _with_text_keys(dispatch[_code[0]], _keys)
+    dispatch: ClassVar = with_plain_keys(pickle._Unpickler.dispatch, (str,))
 
-    def find_class(self, module: str, name: str) -> type[_Inert]:
+    def find_class(self, module: str, name: str) -> type[Inert]:
         try:
             return _KNOWN[module, name]
         except KeyError:

@@ -27,10 +27,19 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: the file cannot be written; the old one is unharmed.
     """
-    with _sole_writer(path.parent) as hidden:
-        _write_through(hidden / path.name, data)
-        (hidden / path.name).replace(path)
-        _sync_directory(path.parent)
+    with sole_writer(path.parent) as hidden:
+        replace_whole(path, data, hidden)
+
+
+def replace_whole(path: Path, data: bytes, hidden: Path) -> None:
+    """Write a file by way of the hidden folder that :func:`sole_writer` gave.
+
+    Raises:
+        OSError: the file cannot be written; the old one is unharmed.
+    """
+    _write_through(hidden / path.name, data)
+    (hidden / path.name).replace(path)
+    _sync_directory(path.parent)
 
 
 def write_together(folder: Path, stem: str, contents: dict[str, bytes]) -> dict[str, Path]:
@@ -50,13 +59,13 @@ def write_together(folder: Path, stem: str, contents: dict[str, bytes]) -> dict[
     Raises:
         OSError: they cannot be written; none is left.
     """
-    with _sole_writer(folder) as hidden:
+    with sole_writer(folder) as hidden:
         free = next(s for s in _stems(stem) if not any((folder / f"{s}{suffix}").exists() for suffix in contents))
         return _publish(hidden, {suffix: folder / f"{free}{suffix}" for suffix in contents}, contents)
 
 
 @contextmanager
-def _sole_writer(folder: Path) -> Iterator[Path]:
+def sole_writer(folder: Path) -> Iterator[Path]:
     """Wait for other processes that write in the folder, keep them out, and settle what killed ones left.
 
     Yields:
@@ -90,13 +99,16 @@ def release(lock: FileLock) -> None:
 
 def _settle(hidden: Path) -> None:
     """Finish what a killed process began to publish, and remove the rest."""
-    if hidden.is_symlink() or hidden.is_file():  # nothing of ours, and leads who knows where
-        hidden.unlink()
-    if not hidden.is_dir():
+    if hidden.is_symlink() or not hidden.is_dir():  # nothing of ours, and a link leads who knows where
+        hidden.unlink(missing_ok=True)
         return
     folder = hidden.parent
     for left in list(hidden.iterdir()):
-        if left.suffix in _TWINS and any((folder / f"{left.stem}{suffix}").exists() for suffix in _TWINS):
+        if (
+            left.is_file()
+            and left.suffix in _TWINS
+            and any((folder / f"{left.stem}{suffix}").exists() for suffix in _TWINS)
+        ):
             left.replace(folder / left.name)  # whole: all are, before the first one leaves
     _sync_directory(folder)
     shutil.rmtree(hidden)

@@ -61,6 +61,7 @@ def check_alone(checkpoint: Path) -> None:
 
     Raises:
         UnderWayError: if there is one.
+        UserError: if its lock cannot be taken.
     """
     lock = _lock(checkpoint)
     if not Path(lock.lock_file).exists():
@@ -70,6 +71,8 @@ def check_alone(checkpoint: Path) -> None:
             pass
     except Timeout:
         raise _under_way(checkpoint) from None
+    except OSError as error:
+        raise _unwritable(checkpoint.parent, error) from error
 
 
 def clear(checkpoint: Path) -> None:

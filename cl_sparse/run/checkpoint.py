@@ -6,11 +6,14 @@ of all before it, which is compared before anything is read; torch reads the fil
 """
 
 import hashlib
+import io
 import mmap
 import os
+import pickle
+import pickletools
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -18,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from cl_sparse.config import ExperimentConfig
 from cl_sparse.config.identity import differing, short_hash
 from cl_sparse.errors import UserError
+from cl_sparse.results.plain import SETS, Inert, with_plain_keys
 from cl_sparse.results.regular import check_regular
 from cl_sparse.run.record import Record
 
@@ -126,6 +130,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     """
     try:
         _check_sum(check_regular(path))
+        _check_keys(path)
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch raises many types for a damaged file; each means the same to the user
         raise DamagedError(f"{path}: not a readable checkpoint: delete it to start this run anew") from error
@@ -158,6 +163,32 @@ def _check_sum(path: Path) -> None:
             right = zipfile.ZipFile(file).testzip() is None
     if not right:
         raise zipfile.BadZipFile("the checksum is wrong")
+
+
+class _Mapping(dict[Any, Any]):
+    """Stands for an OrderedDict, which a state_dict is, with attributes."""
+
+
+class _Skeleton(pickle._Unpickler):
+    """Reads what is around the tensors, and refuses a key that is no plain value: hashing it may take for ever."""
+
+    dispatch: ClassVar = with_plain_keys(pickle._Unpickler.dispatch, (str, int, float, bool))
+
+    def find_class(self, _: str, name: str) -> Any:
+        return _Mapping if name == "OrderedDict" else Inert
+
+    def persistent_load(self, pid: Any) -> None:
+        """Leave tensors where they are."""
+
+
+def _check_keys(path: Path) -> None:
+    """Raise if the file holds sets, or keys other than texts and numbers."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith("data.pkl")]
+        data = archive.read(names[0])
+    if any(opcode.name in SETS for opcode, _, _ in pickletools.genops(data)):
+        raise pickle.UnpicklingError("it contains a set")
+    _Skeleton(io.BytesIO(data)).load()
 
 
 def unfit(path: Path, reason: object) -> UserError:

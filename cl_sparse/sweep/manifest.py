@@ -24,6 +24,7 @@ from cl_sparse.results.writing import release
 VERSION = 1
 _NAME = "manifest.jsonl"
 _LOCK = ".sweep.lock"
+_START = b'{"event": '  # of every line
 
 
 @contextmanager
@@ -51,10 +52,17 @@ class Manifest:
     """The manifest while a sweep writes it."""
 
     def __init__(self, folder: Path) -> None:
-        """Cut off what a killed process left half-written; nobody else may be writing."""
+        """Cut off what a killed process left half-written; nobody else may be writing.
+
+        Raises:
+            UserError: there is a file of that name that is no manifest, or it cannot be written.
+        """
         self._path = folder / _NAME
         try:
-            with check_not_a_link(self._path).open("a+b") as file:
+            check_not_a_link(self._path)
+            if self._path.exists():
+                _check_is_manifest(check_regular(self._path))
+            with self._path.open("a+b") as file:
                 file.seek(0)
                 content = file.read()
                 file.truncate(content.rfind(b"\n") + 1)
@@ -83,6 +91,14 @@ class Manifest:
 
     def _unwritable(self, error: OSError) -> UserError:
         return UserError(f"{self._path}: cannot be written ({error.strerror})")
+
+
+def _check_is_manifest(path: Path) -> None:
+    """Raise if a file holds anything but a manifest's lines, of which the last may be half-written."""
+    read_manifest(path)
+    last = path.read_bytes().rpartition(b"\n")[2]
+    if not (last.startswith(_START) or _START.startswith(last)):
+        raise UserError(f"{path}: is no manifest of a sweep: move it away, or choose another --results-dir")
 
 
 class _Facts(BaseModel):

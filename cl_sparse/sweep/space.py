@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Point = dict[str, Any]  # parameter -> value
 
+_MOST, _MOST_WHOLE = 1e100, 1e15  # beyond them, differences of ends are more than numbers hold
+_MOST_PARTS = 10_000
+
 
 class Dimension(BaseModel):
     """One parameter's values: a list to choose from, or a range; there only ``when`` other parameters have some value.
@@ -32,6 +35,7 @@ class Dimension(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _list_of_choices(cls, given: Any) -> Any:
+        _check_size(given)
         return {"choose": given} if isinstance(given, list) else given
 
     @model_validator(mode="after")
@@ -48,6 +52,8 @@ class Dimension(BaseModel):
             raise ValueError(f"low is {self.low:g}: less than high, {self.high:g}, is needed")
         if self.log and self.low <= 0:
             raise ValueError(f"low is {self.low:g}: with log it must be above 0")
+        if max(abs(self.low), abs(self.high)) > (_MOST_WHOLE if self.integer else _MOST):
+            raise ValueError(f"the ends of a range must be within ±{_MOST_WHOLE if self.integer else _MOST:g}")
         if self.integer and not (self.low.is_integer() and self.high.is_integer()):
             raise ValueError("low and high of whole numbers must be whole")
         return self
@@ -85,6 +91,19 @@ class Dimension(BaseModel):
         assert self.low is not None
         assert self.high is not None
         return self.low, self.high
+
+
+def _check_size(given: Any) -> None:
+    """Refuse what holds itself, or stands for far more than is written, as YAML's aliases can."""
+    left, parts = [given], 0
+    while left:
+        value, parts = left.pop(), parts + 1
+        if parts > _MOST_PARTS:
+            raise ValueError(f"holds more than {_MOST_PARTS} parts")
+        if isinstance(value, dict):
+            left += [*value.keys(), *value.values()]
+        elif isinstance(value, list):
+            left += value
 
 
 Space = dict[str, Dimension]

@@ -15,6 +15,7 @@
 Without ``select`` and ``report`` every point runs with each of ``seeds``.
 """
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -142,6 +143,8 @@ def load_sweep(path: Path) -> Sweep:
     """
     content = read_mapping(path)
     file = shown(path)
+    if not path.stem.strip("."):
+        raise UserError(f"{file}: a sweep goes by its file's name, which {path.stem!r} is none: rename it")
     for key in ("name", "file", "settings"):
         if key in content:
             raise UserError(f"{file}: {key}: unknown key{near(key, _keys())}")
@@ -151,7 +154,15 @@ def load_sweep(path: Path) -> Sweep:
         raise UserError(f"{file}: {_first_fault(failure)}") from None
     for place, space in {"space": sweep.space, **{f"spaces.{name}": s for name, s in sweep.spaces.items()}}.items():
         _check_grid(f"{file}: {place}", sweep.search, space.items())
+    if sweep.search == "grid":
+        size = max(_points(sweep.space_of(name)) for name in ("", *sweep.spaces))
+        if size > MOST_TRIALS:
+            raise UserError(f"{file}: space: a grid of {size} points is too large: {MOST_TRIALS} are the most")
     return sweep
+
+
+def _points(space: Space) -> int:
+    return math.prod(len(dimension.choose or [None]) for dimension in space.values())
 
 
 def _check_grid(place: str, search: str, space: Iterable[tuple[str, Dimension]]) -> None:

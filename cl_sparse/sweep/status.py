@@ -7,6 +7,7 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
+from cl_sparse.errors import one_line
 from cl_sparse.run.terminal import Terminal, print_whole
 from cl_sparse.sweep.manifest import Progress, State, read_progress
 
@@ -27,15 +28,15 @@ def print_status(folder: Path) -> None:
     for experiment, trials in planned.items():
         states = [state for state in progress.states.values() if state.experiment == experiment]
         numbers = [sum(state.event == event for state in states) for event in (*_ENDED, "begun")]
-        table.add_row(experiment, *map(str, numbers), str(trials), _best(states))
+        table.add_row(one_line(experiment), *map(str, numbers), str(trials), _best(states))
     print_whole(table, console)
     for state in progress.states.values():
         if state.event == "begun" and progress.ended is None:
             values = " ".join(f"{key}={value}" for key, value in state.values.items())
             trial = f"{state.experiment} {values} seed {state.seed}"
-            console.print(f"under way since {state.time}: {trial}", soft_wrap=True)
+            console.print(one_line(f"under way since {state.time}: {trial}"), soft_wrap=True)
     last = progress.ended.line if progress.ended else _left(progress, sum(planned.values()))
-    console.print(last, soft_wrap=True)
+    console.print(one_line(last), soft_wrap=True)
 
 
 def _best(states: Iterable[State]) -> str:

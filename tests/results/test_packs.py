@@ -1,6 +1,7 @@
 """Packs: thousands of results in a file per experiment, read like single files, and nothing lost on the way."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,22 @@ def test_packed_results_are_finished_runs_and_rows_of_tables(tmp_path, monkeypat
     assert main(["pack", "results"]) == 0
     assert "nothing to pack" in capsys.readouterr().out
     assert main(["pack", "absent"]) == 2
+
+
+@pytest.mark.parametrize("stem", ["my exp", "é", "x" * 190])
+def test_a_name_that_a_pack_cannot_hold_is_refused_and_kept(tmp_path, stem):
+    path = save_result(tmp_path, "net", 0, *example(), WHEN).with_suffix(".json")
+    path.with_suffix(".pkl").unlink()
+    path = path.rename(tmp_path / f"{stem}_20261121T064500-123_seed0.json")
+    with pytest.raises(UserError, match="a pack takes names of at most 200 letters"):
+        pack_results(tmp_path)
+    assert path.exists()
+    assert not list(tmp_path.glob("*.jsonl"))
+
+
+def test_two_that_pack_one_folder_lose_nothing(tmp_path):
+    for seed in range(8):
+        save_result(tmp_path, "net", seed, *example(), WHEN)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: pack_results(tmp_path), range(8)))
+    assert len(find_results(tmp_path)) == 8
