@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
+import psutil
 import pytest
 
 from cl_sparse.cli import main
@@ -81,6 +82,29 @@ def test_ended_by_a_signal_it_says_so_and_goes_on(folder, number, code, word):
     assert (done.returncode, done.stderr) == (code, f"{word}\n")
     assert not list((folder / "out").rglob("*.lock"))
     assert goes_on(folder) == undisturbed(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0.1, 1.0, 2.0])
+def test_ctrl_c_while_workers_start_is_one_word(folder, after):
+    """A terminal sends it to every process of the command."""
+    words = [sys.executable, *START, *OPTIONS]
+    with subprocess.Popen(
+        words,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as sweep:
+        while not any("forkserver" in " ".join(child.cmdline()) for child in psutil.Process(sweep.pid).children()):
+            assert sweep.poll() is None
+            time.sleep(0.02)
+        time.sleep(after)
+        os.killpg(sweep.pid, signal.SIGINT)
+        _, err = sweep.communicate(timeout=60)
+    assert (sweep.returncode, err) == (130, "interrupted\n")
 
 
 @pytest.mark.slow

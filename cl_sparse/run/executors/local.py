@@ -7,10 +7,11 @@ another takes its place, and the trial goes on from its last task.
 
 import os
 import queue
+import signal
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -78,6 +79,18 @@ class Worker:
             self._process.join()
 
 
+def _start_fork_server() -> None:
+    """Start the process that workers are copies of, deaf to Ctrl-C, which a terminal sends to it while it imports."""
+    if sys.platform == "win32":
+        return
+    forkserver.set_forkserver_preload(["cl_sparse.run.executors.worker"])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Local:
     """The executor of processes on this machine.
 
@@ -103,7 +116,7 @@ class Local:
         # Libraries that count their threads when they are imported, and threads that would spin while they wait.
         os.environ["OMP_NUM_THREADS"] = str(self._place.threads)
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        _CONTEXT.set_forkserver_preload(["cl_sparse.run.executors.worker"])  # spawn takes no notice
+        _start_fork_server()
         for _ in range(self._jobs):
             self._idle.put(self._start())
         return self
