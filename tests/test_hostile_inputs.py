@@ -322,3 +322,15 @@ def test_a_status_shows_no_terminal_codes(folder, capsys):
     (folder / "sweep" / "manifest.jsonl").write_text(f"{json.dumps(plan)}\n{json.dumps(end)}\n")
     assert main(["sweep", "--status", "sweep"]) == 0
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_range_beyond_its_parameter_is_refused_before_the_first_trial(folder, capsys):
+    pytest.importorskip("optuna")
+    content = {
+        **{"experiments": ["quickstart_dense"], "space": {"dropout": {"low": 0.0, "high": 1.3}}, "search": "optuna"},
+        **{"select": {"seeds": [7], "trials": 30}, "report": {"seeds": [0]}},
+    }
+    write(folder, content)
+    assert main(["sweep", "s.yaml", "--executor", "local", "--results-dir", "sweep"]) == 2
+    assert "space.dropout: 1.3 is out of range" in capsys.readouterr().err
+    assert not (folder / "sweep").exists()

@@ -130,9 +130,21 @@ def search_of(sweep: Sweep, experiment: str, config_at: Callable[[Point], Experi
     assert wanted is not None
     if sweep.search == "random":
         return Listed(_drawn(place, space, fixed, wanted, sweep.search_seed, experiment, config_at))
+    _check_ends(space, config_at)
     seed = derive_seed(sweep.search_seed, "optuna", experiment)
     maximize = sweep.select is None or sweep.select.metric != "forgetting"
     return Proposed(space, fixed, wanted, seed, maximize=maximize)
+
+
+def _check_ends(space: Space, config_at: Callable[[Point], ExperimentConfig]) -> None:
+    """Refuse a range that goes beyond what its parameter may be, which a point proposed later would come upon."""
+    for key, dimension in space.items():
+        for end in dimension.ends() if dimension.choose is None else ():
+            try:
+                config_at({key: int(end) if dimension.integer else end})
+            except UserError as error:
+                if "out of range" in str(error):  # anything else may hang together with other parameters
+                    raise
 
 
 def _distinct(points: list[Point], config_at: Callable[[Point], ExperimentConfig]) -> Iterator[Point]:
