@@ -28,17 +28,17 @@ STRATEGIES: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
-class Stopwatch(SupervisedPlugin, supports_distributed=False):  # type: ignore[call-arg,misc]
+class Stopwatch(SupervisedPlugin, supports_distributed=False):  # type: ignore[call-arg,misc]  # as Plugin
     """Times each training epoch, without what a method does before and after it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.started = self.seconds = 0.0
 
-    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:  # noqa: ARG002
+    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:  # noqa: ARG002 (a hook)
         self.started = time.perf_counter()
 
-    def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:  # noqa: ARG002
+    def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:  # noqa: ARG002 (a hook)
         self.seconds = time.perf_counter() - self.started
 
 

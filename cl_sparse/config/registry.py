@@ -97,20 +97,22 @@ class Method:
         arguments: the model of its arguments; None: read from its constructor, in which a parameter may be
             ``Annotated[float, Field(ge=0, description="…")]``. That imports its module: for a plugin all of Avalanche.
         filled: parameters of its constructor that the run fills in: what it is built for, not how.
+        known_as: what papers call it for short; a user who tries that is told the name.
     """
 
     place: str
     arguments: type[Arguments] | None = None
     filled: tuple[str, ...] = ()
+    known_as: str = ""
 
 
 PLUGINS: dict[str, Method] = {
     "replay": Method("cl_sparse.plugins:Replay", ReplayArguments),
     "anneal_winners": Method("cl_sparse.plugins:AnnealWinners", AnnealWinnersArguments),
-    "averaged_gradient": Method("cl_sparse.plugins:AveragedGradient", ReplayArguments),
-    "dark_replay": Method("cl_sparse.plugins:DarkReplay", DarkReplayArguments),
-    "distillation": Method("cl_sparse.plugins:Distillation", DistillationArguments),
-    "dumb": Method("cl_sparse.plugins:Dumb", DumbArguments),
+    "averaged_gradient": Method("cl_sparse.plugins:AveragedGradient", ReplayArguments, known_as="agem"),
+    "dark_replay": Method("cl_sparse.plugins:DarkReplay", DarkReplayArguments, known_as="der"),
+    "distillation": Method("cl_sparse.plugins:Distillation", DistillationArguments, known_as="lwf"),
+    "dumb": Method("cl_sparse.plugins:Dumb", DumbArguments, known_as="gdumb"),
     "context_means": Method("cl_sparse.plugins:ContextMeans", Arguments),
     "decay_learning_rate": Method("cl_sparse.plugins:DecayLearningRate", DecayLearningRateArguments),
     "cumulative": Method("cl_sparse.plugins:Cumulative", Arguments),
@@ -118,18 +120,18 @@ PLUGINS: dict[str, Method] = {
     "fresh_steps": Method("cl_sparse.synapses.fresh_steps:FreshSteps"),
     "space_net": Method("cl_sparse.synapses.space_net:SpaceNet"),
     "frozen": Method("cl_sparse.synapses.frozen:Frozen"),
-    "synaptic_intelligence": Method("cl_sparse.synapses.synaptic_intelligence:SynapticIntelligence"),
-    "elastic_weights": Method("cl_sparse.synapses.elastic_weights:ElasticWeights"),
-    "aware_synapses": Method("cl_sparse.synapses.aware_synapses:AwareSynapses"),
-    "orthogonal_weights": Method("cl_sparse.synapses.orthogonal_weights:OrthogonalWeights"),
-    "gradient_projection": Method("cl_sparse.synapses.gradient_projection:GradientProjection"),
+    "synaptic_intelligence": Method("cl_sparse.synapses.synaptic_intelligence:SynapticIntelligence", known_as="si"),
+    "elastic_weights": Method("cl_sparse.synapses.elastic_weights:ElasticWeights", known_as="ewc"),
+    "aware_synapses": Method("cl_sparse.synapses.aware_synapses:AwareSynapses", known_as="mas"),
+    "orthogonal_weights": Method("cl_sparse.synapses.orthogonal_weights:OrthogonalWeights", known_as="owm"),
+    "gradient_projection": Method("cl_sparse.synapses.gradient_projection:GradientProjection", known_as="gpm"),
     # A part of the net for each task, chosen by its label
-    "context_gates": Method("cl_sparse.synapses.context_gates:ContextGates"),
-    "hard_attention": Method("cl_sparse.synapses.hard_attention:HardAttention"),
+    "context_gates": Method("cl_sparse.synapses.context_gates:ContextGates", known_as="xdg"),
+    "hard_attention": Method("cl_sparse.synapses.hard_attention:HardAttention", known_as="hat"),
     "nispa": Method("cl_sparse.synapses.nispa:Nispa"),
-    "packed": Method("cl_sparse.synapses.packed:Packed"),
-    "supermasks": Method("cl_sparse.synapses.subnetworks:Supermasks"),
-    "winning_subnetworks": Method("cl_sparse.synapses.subnetworks:WinningSubnetworks"),
+    "packed": Method("cl_sparse.synapses.packed:Packed", known_as="packnet"),
+    "supermasks": Method("cl_sparse.synapses.subnetworks:Supermasks", known_as="supsup"),
+    "winning_subnetworks": Method("cl_sparse.synapses.subnetworks:WinningSubnetworks", known_as="wsn"),
     # Features that are not trained, in place of a net
     "pixels": Method("cl_sparse.layers.fixed_features:Pixels", filled=("shape",)),
     "patch_code": Method("cl_sparse.layers.patch_code:PatchCode", filled=("image",)),
@@ -153,7 +155,12 @@ _TABLES: dict[Kind, Mapping[str, str | Stream | Method]] = {
 def unknown_name(kind: Kind, name: object) -> str | None:
     """Return what is wrong with ``name`` as the name of a ``kind``, in one line, or None if it is registered."""
     table = _TABLES[kind]
-    return None if isinstance(name, str) and name in table else f"unknown {kind} {shortened(name)}{near(name, table)}"
+    if isinstance(name, str) and name in table:
+        return None
+    short = {m.known_as: known for known, m in PLUGINS.items() if m.known_as} if kind == "plugin" else {}
+    plain = str(name).lower().replace("-", "").rstrip("+")
+    hint = f", did you mean {short[plain]}?" if plain in short else near(name, table)
+    return f"unknown {kind} {shortened(name)}{hint}"
 
 
 def resolve(kind: Kind, name: str) -> object:

@@ -18,7 +18,7 @@ class _Loader(yaml.SafeLoader):
     """The safe loader; refuses tags and repeated keys and reads ``1e-4``, as YAML 1.2 does, as a number."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML is untyped
         tag = getattr(event, "tag", None)
         if tag is not None:
             problem = f"the tag {shortened(tag.replace('tag:yaml.org,2002:', '!!'))} is not allowed: plain data only"

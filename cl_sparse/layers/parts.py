@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +16,7 @@ from cl_sparse.layers.sparse_linear import SparseLinear
 from cl_sparse.layers.sparse_weights import SparseWeightsBase
 
 
-class PartsOfNet(nn.Module):
+class PartsOfNet(nn.Module, ABC):
     """A net that computes for each task with parameters of its own, made from the net's.
 
     Who inherits says which in :meth:`part`. What a method learns for each task is kept here, so that it is saved, moved
@@ -34,6 +36,7 @@ class PartsOfNet(nn.Module):
     """
 
     needs_task_labels = True
+    net: Any
 
     def __init__(self, net: nn.Module, n_tasks: int) -> None:
         super().__init__()
@@ -44,12 +47,12 @@ class PartsOfNet(nn.Module):
     @property
     def n_outputs(self) -> int:
         """Number of logits per sample."""
-        return int(self.net.n_outputs)  # type: ignore[arg-type]
+        return int(self.net.n_outputs)
 
     @property
     def hidden(self) -> dict[str, nn.Module]:
         """The hidden layers by name; of a masked one the layer inside."""
-        found = {name: self.net.get_submodule(name) for name in self.net.consumers()}  # type: ignore[operator]
+        found = {name: self.net.get_submodule(name) for name in self.net.consumers()}
         return {
             f"{name}.module" if isinstance(layer, SparseWeightsBase) else name: getattr(layer, "module", layer)
             for name, layer in found.items()
@@ -58,16 +61,16 @@ class PartsOfNet(nn.Module):
     @property
     def readers(self) -> list[str]:
         """Names of the layers that read the last hidden layer's units: the heads."""
-        return [f"net.{name}" for name in list(self.net.consumers().values())[-1].readers]  # type: ignore[operator]
+        return [f"net.{name}" for name in list(self.net.consumers().values())[-1].readers]
 
+    @abstractmethod
     def part(self, task: int) -> dict[str, Tensor]:
         """Return what stands for the net's parameters in a task, by their names in the net; the others are as they
         are."""
-        raise NotImplementedError
 
     def consumers(self) -> dict[str, Consumers]:
         """Return, for each layer, who consumes its units, by name."""
-        of_net: dict[str, Consumers] = self.net.consumers()  # type: ignore[operator]
+        of_net: dict[str, Consumers] = self.net.consumers()
         return {
             f"net.{layer}": Consumers(*(tuple(f"net.{n}" for n in names) for names in (own.per_unit, own.readers)))
             for layer, own in of_net.items()

@@ -10,7 +10,7 @@ import cl_sparse.compat
 from avalanche.training.plugins import SupervisedPlugin
 
 
-class Plugin(SupervisedPlugin, supports_distributed=False):  # type: ignore[call-arg]
+class Plugin(SupervisedPlugin, supports_distributed=False):  # type: ignore[call-arg]  # Avalanche is untyped
     """An Avalanche plugin whose state survives a checkpoint.
 
     A plugin that keeps anything from one task to the next overrides all three methods; others inherit "nothing kept".

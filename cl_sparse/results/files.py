@@ -97,6 +97,10 @@ def load_result(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         UserError: the file is absent, damaged, or holds anything but plain data.
     """
     path = Path(path)
+    if is_pack(path):
+        raise UserError(
+            f"{path}: holds several results: find_results(Path({str(path.parent)!r})) gives the path of each"
+        )
     try:
         data = member_line(path) if is_pack(path.parent) else check_regular(path).read_bytes()
     except OSError as error:

@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cl_sparse.interrupt import unwinding
+from cl_sparse.interrupt import Interruption, last_word, unwinding
 from cl_sparse.output import ignore_avalanches_warnings
 from cl_sparse.report import accuracy_over_tasks_png, print_table, rows_of
 from cl_sparse.results import file_name_of, prepare_results_dir, timestamp
@@ -80,6 +80,9 @@ def _run(plan: SweepPlan, deadline: float | None, n_tasks: int) -> int:
             console.print(line, soft_wrap=True)
             manifest.note("end", line=line)
             return failures.exit_code
+        except Interruption as interruption:
+            manifest.note("end", line=f"{last_word(interruption)[0]}: the same command goes on where this one stopped")
+            raise
     _show(plan, runner, choices, console)
     manifest.note("end", line="complete", exit_code=failures.exit_code)
     return failures.exit_code

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
+from statistics import fmean
 
 from rich import box
 from rich.table import Table
@@ -22,12 +23,14 @@ def print_status(folder: Path) -> None:
     """
     progress, console = read_progress(folder), Terminal()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in ("experiment", *_ENDED, "under way", "of", "best so far"):
+    for head in ("experiment", *_ENDED, "under way", "of", "best mean so far"):
         table.add_column(head, justify="left" if head == "experiment" else "right")
     planned = progress.plan.planned
     for experiment, trials in planned.items():
         states = [state for state in progress.states.values() if state.experiment == experiment]
-        numbers = [sum(state.event == event for state in states) for event in (*_ENDED, "begun")]
+        numbers = [sum(state.event == event for state in states) for event in _ENDED]
+        begun = sum(state.event == "begun" for state in states)
+        numbers.append(0 if progress.ended else begun)
         table.add_row(one_line(experiment), *map(str, numbers), str(trials), _best(states))
     print_whole(table, console)
     for state in progress.states.values():
@@ -40,9 +43,12 @@ def print_status(folder: Path) -> None:
 
 
 def _best(states: Iterable[State]) -> str:
-    """Return the highest worth of a single trial while points are compared."""
-    worths = [state.worth for state in states if state.event == "finished" and state.phase == "try"]
-    return f"{max(worths):.4f}" if worths else "–"
+    """Return the highest mean worth of a point while points are compared, over the seeds finished so far."""
+    worths: dict[int, list[float]] = {}
+    for state in states:
+        if state.event == "finished" and state.phase == "try":
+            worths.setdefault(state.point, []).append(state.worth)
+    return f"{max(map(fmean, worths.values())):.4f}" if worths else "–"
 
 
 def _left(progress: Progress, planned: int) -> str:

@@ -7,8 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from cl_sparse.synapses.ledger import Ledger
-from cl_sparse.synapses.passes import per_sample_mean, weight_layers
+from cl_sparse.synapses.passes import per_sample_mean
 from cl_sparse.synapses.quadratic import HOLD, Hold, Quadratic
 
 
@@ -27,6 +26,8 @@ class AwareSynapses(Quadratic):
         ValueError: a number is out of range.
     """
 
+    per_sample = True
+
     def __init__(
         self,
         c: Annotated[float, Field(ge=0, description="Strength λ; 0 is plain training.")] = 1.0,
@@ -35,15 +36,6 @@ class AwareSynapses(Quadratic):
         if not c >= 0:
             raise ValueError(f"c must be at least 0, not {c}")
         super().__init__(c, mode)
-
-    def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
-        """Start with no importance.
-
-        Raises:
-            ValueError: the net has a layer whose gradients are not known sample by sample.
-        """
-        weight_layers(ledger.model)
-        super().attach(ledger, generator)
 
     @torch.no_grad()
     def after_task(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:

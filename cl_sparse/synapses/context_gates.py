@@ -35,7 +35,7 @@ class GatedNet(PartsOfNet):
         for number, (name, layer) in enumerate(self.hidden.items()):
             if getattr(layer, "bias", None) is None:
                 raise ValueError(f"{name} has no bias to shut units by")
-            units = len(layer.bias)  # type: ignore[arg-type]
+            units = len(layer.get_parameter("bias"))
             n_open = max(1, round(open_share * units))
             if n_open / units < widest:
                 raise ValueError(f"{name}: {n_open} of {units} units are open in a task, and more may win")
@@ -56,8 +56,8 @@ class ContextGates(Mechanism):
     """Context-dependent gating, XdG (Masse, Grant and Freedman 2018).
 
     In each task a random share of every hidden layer's units is shut, the same whenever the task comes again; its label
-    is told in training and at test. What a shut unit has learned is safe, and tasks overlap only as far as their units
-    do by chance. The authors add synaptic intelligence.
+    is told in training and at test. A shut unit gets no gradient (momentum and weight decay go on), and tasks overlap
+    only as far as their units do by chance. The authors add synaptic intelligence.
 
     Args:
         shut: share of units that are shut, 0 to below 1; the authors: .8.

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from cl_sparse.synapses.ledger import Ledger
-from cl_sparse.synapses.passes import per_sample_mean, weight_layers
+from cl_sparse.synapses.passes import per_sample_mean
 from cl_sparse.synapses.quadratic import HOLD, Hold, Quadratic
 
 
@@ -36,6 +36,8 @@ class ElasticWeights(Quadratic):
         ValueError: a number is out of range.
     """
 
+    per_sample = True
+
     def __init__(
         self,
         c: Annotated[float, Field(ge=0, description="Strength λ; 0 is plain training.")] = 100.0,
@@ -57,12 +59,7 @@ class ElasticWeights(Quadratic):
         self.decay, self.labels, self.samples = decay, labels, samples
 
     def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
-        """Start with no importance.
-
-        Raises:
-            ValueError: the net has a layer whose gradients are not known sample by sample.
-        """
-        weight_layers(ledger.model)
+        """Start with no importance; see ``Quadratic``."""
         super().attach(ledger, generator)
         self.generator = generator
 

@@ -1,6 +1,6 @@
 """Gradient projection memory: changes keep off the subspace that old inputs spanned."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -40,12 +40,10 @@ class GradientProjection(Projection):
             raise ValueError(f"energy and step must be from 0 to 1, not {energy} and {step}")
         super().__init__(leave, samples)
         self.energy, self.step = energy, step
-        self.bases: dict[str, Tensor] = {}
 
-    def learn(self, name: str, moments: Tensor, task: int) -> None:
-        """Add to the basis what holds the task's energy."""
-        weight = self.layers[name].get_parameter("weight")
-        basis = self.bases.get(name, weight.new_zeros(len(moments), 0)).double()
+    def learn(self, name: str, moments: Tensor, task: int) -> Tensor:
+        """Return the basis M, with what holds the task's energy added."""
+        basis = self.memory.get(name, moments.new_zeros(len(moments), 0)).double()
         rest = moments - basis @ (basis.T @ moments)
         rest = rest - (rest @ basis) @ basis.T
         values, vectors = torch.linalg.eigh(rest)
@@ -53,34 +51,11 @@ class GradientProjection(Projection):
         total = moments.trace()
         held = total - values.sum() + torch.cat([values.new_zeros(1), values.cumsum(0)])
         wanted = min(1.0, self.energy + task * self.step) * total
-        n_new = int((held < wanted * (1 - 1e-12)).sum())
-        n_new = min(n_new, len(moments) - basis.shape[1])
-        whole = torch.linalg.qr(torch.cat([basis, vectors[:, :n_new]], 1))[0]
-        self.bases[name] = whole.to(weight.dtype)
+        n_new = min(int((held < wanted * (1 - 1e-12)).sum()), len(moments) - basis.shape[1])
+        whole: Tensor = torch.linalg.qr(torch.cat([basis, vectors[:, :n_new]], 1))[0]
+        return whole
 
     def through(self, name: str, rows: Tensor) -> Tensor:
         """Return rows − rows·M·Mᵀ."""
-        basis = self.bases[name]
+        basis = self.memory[name]
         return rows - (rows @ basis) @ basis.T
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the bases."""
-        return sum(basis.nbytes for basis in self.bases.values())
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the bases by layer."""
-        return {"bases": dict(self.bases)}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore them.
-
-        Raises:
-            ValueError: they are of other layers.
-        """
-        for name, basis in state["bases"].items():
-            inputs = self.layers[name].get_parameter("weight")[0].numel() + 1 if name in self.layers else 0
-            if basis.dim() != 2 or len(basis) != inputs:
-                raise ValueError(f"{name} has no inputs with a basis of shape {tuple(basis.shape)}")
-            self.bases[name] = basis
-            self.known.add(name)

@@ -34,7 +34,7 @@ class AttentiveNet(PartsOfNet):
         self.steepness_now = steepness
         self.key = {name: f"attention_{number}" for number, name in enumerate(self.hidden)}
         for name, layer in self.hidden.items():
-            units = len(layer.weight)  # type: ignore[arg-type]
+            units = len(layer.get_parameter("weight"))
             self.register_parameter(self.key[name], nn.Parameter(torch.randn(n_tasks, units)))
 
     def embedding(self, name: str) -> nn.Parameter:
@@ -108,9 +108,14 @@ class HardAttention(TaskParts):
         self.task, self._step, self._steps = -1, 0, 0
         self._before = {name: torch.zeros_like(self.net.embedding(name)[0]) for name in self.net.key}
 
+    @torch.no_grad()
     def before_task(self, task: int) -> None:
-        """Attention may be learned."""
+        """Let this task's attention be learned, and no other's, which momentum and decay would move."""
         self.task = task
+        for name, key in self.net.key.items():
+            rows = torch.zeros_like(self.net.embedding(name))
+            rows[task] = 1.0
+            self.updates.set({key: rows})
 
     def before_epoch(self, epoch: int, epochs: int, steps: int) -> None:
         """Begin softly."""
@@ -165,7 +170,8 @@ class HardAttention(TaskParts):
             below = layer, needed[name]
         if len(self.net.readers) == 1:  # of several heads each has a task of its own
             layer = self.net.get_submodule(self.net.readers[0])
-            scale |= _free(self.net.readers[0], layer, needed[name].new_ones(len(layer.weight)), below)  # type: ignore[arg-type]
+            always = needed[name].new_ones(len(layer.get_parameter("weight")))
+            scale |= _free(self.net.readers[0], layer, always, below)
         self.updates.set(scale)
 
     def state_dict(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from cl_sparse.errors import UserError
 from cl_sparse.layers.consumers import Consumers
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
@@ -88,7 +89,13 @@ class Nispa(Mechanism):
 
     @torch.no_grad()
     def before_epoch(self, epoch: int, epochs: int, steps: int) -> None:
-        """Choose candidates by the activity of the epoch before, and rewire."""
+        """Choose candidates by the activity of the epoch before, and rewire.
+
+        Raises:
+            UserError: a single epoch leaves no room for it.
+        """
+        if epochs < 2:
+            raise UserError(f"{self.name} chooses units between two epochs of a task: train_ep must be at least 2")
         if epoch:
             share = 0.5 * (1 + math.cos(min(1.0, epoch / self.phases) * math.pi))
             for layer in self.layers:
@@ -111,9 +118,8 @@ class Nispa(Mechanism):
             factors = torch.ones_like(found.parameter)
             found.set_live(factors, (~self.stable[layer])[units.cpu()].to(factors))
             scale[found.name] = factors
-            bias = self._bias(layer)
-            if bias is not None:
-                scale[bias] = (~self.stable[layer]).float()
+            if found.bias is not None:
+                scale[found.bias] = (~self.stable[layer]).float()
         self.updates.set(scale)
 
     # -------------------- what they do
@@ -180,10 +186,6 @@ class Nispa(Mechanism):
     def _synapses(self) -> dict[str, Synapses]:
         known = {found.layer: found for found in self.ledger.synapses.values()}
         return {layer: known[layer] for layer in self.layers}
-
-    def _bias(self, layer: str) -> str | None:
-        names = self.ledger.parameters()
-        return next((name for name in (f"{layer}.bias", f"{layer}.module.bias") if name in names), None)
 
     @property
     def nbytes(self) -> int:

@@ -1,6 +1,6 @@
 """Orthogonal weights modification: changes keep off the directions that old inputs had."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -38,43 +38,19 @@ class OrthogonalWeights(Projection):
             raise ValueError(f"alpha must be above 0, not {alpha}")
         super().__init__(leave, samples)
         self.alpha = alpha
-        self.moments: dict[str, Tensor] = {}
         self.projectors: dict[str, Tensor] = {}
 
-    def learn(self, name: str, moments: Tensor, task: int) -> None:
-        """Add the task's second moments."""
-        new = moments.to(self.layers[name].get_parameter("weight").dtype)
-        self._set(name, self.moments[name] + new if name in self.moments else new)
+    def learn(self, name: str, moments: Tensor, task: int) -> Tensor:
+        """Return the sum over tasks of the second moments, C."""
+        return moments if name not in self.memory else moments + self.memory[name]
+
+    def remember(self, name: str, memory: Tensor) -> None:
+        """Keep C, and make P of it."""
+        super().remember(name, memory)
+        whole = memory.double() / self.alpha
+        whole.diagonal().add_(1.0)
+        self.projectors[name] = torch.cholesky_inverse(torch.linalg.cholesky(whole)).to(memory.dtype)
 
     def through(self, name: str, rows: Tensor) -> Tensor:
         """Return rows · P."""
         return rows @ self.projectors[name].to(rows.dtype)
-
-    def _set(self, name: str, moments: Tensor) -> None:
-        self.moments[name] = moments
-        whole = moments.double() / self.alpha
-        whole.diagonal().add_(1.0)
-        dtype = self.layers[name].get_parameter("weight").dtype
-        self.projectors[name] = torch.cholesky_inverse(torch.linalg.cholesky(whole)).to(dtype)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the second moments, of which the projectors follow."""
-        return sum(moments.nbytes for moments in self.moments.values())
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the second moments by layer."""
-        return {"moments": dict(self.moments)}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore them.
-
-        Raises:
-            ValueError: they are of other layers.
-        """
-        for name, moments in state["moments"].items():
-            inputs = self.layers[name].get_parameter("weight")[0].numel() + 1 if name in self.layers else 0
-            if moments.shape != (inputs, inputs):
-                raise ValueError(f"{name} has no inputs with moments of shape {tuple(moments.shape)}")
-            self._set(name, moments)
-            self.known.add(name)

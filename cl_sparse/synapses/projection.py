@@ -1,5 +1,6 @@
 """Weights that change only where it leaves the old tasks' activity alone: what its methods share."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Any
@@ -16,7 +17,7 @@ from cl_sparse.synapses.step import Step
 LEAVE = "Layers that change freely, as patterns of their names: [classifier*] for a head per task."
 
 
-class Projection(Mechanism):
+class Projection(Mechanism, ABC):
     """Every change of a layer's weights is multiplied by a matrix P that lets new directions of its inputs through.
 
     Who inherits says what a layer learns from the second moments of its inputs when a task ends, and what it lets
@@ -34,6 +35,9 @@ class Projection(Mechanism):
         leave: layers that change freely, as shell patterns of their names.
         samples: of a task to learn from, its first ones; None: all.
 
+    Attributes:
+        memory: what is remembered of each layer's inputs, by the layer's name.
+
     Raises:
         ValueError: ``samples`` is below 1.
     """
@@ -47,19 +51,23 @@ class Projection(Mechanism):
             raise ValueError(f"samples must be at least 1, not {samples}")
         self.leave, self.samples = tuple(leave or ()), samples
 
-    def learn(self, name: str, moments: Tensor, task: int) -> None:
-        """Learn what a task's inputs of a layer were.
+    @abstractmethod
+    def learn(self, name: str, moments: Tensor, task: int) -> Tensor:
+        """Return what is to be remembered of a layer's inputs, (inputs + 1, ...).
 
         Args:
-            name: of the layer.
-            moments: the mean of a·aᵀ, (inputs + 1, inputs + 1), double.
+            name: of the layer, of whose inputs until now ``memory[name]``, if it is there, is remembered.
+            moments: the mean of a·aᵀ in the task that has ended, (inputs + 1, inputs + 1), double.
             task: its number.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def through(self, name: str, rows: Tensor) -> Tensor:
         """Return rows (n, inputs + 1) times the layer's P."""
-        raise NotImplementedError
+
+    def remember(self, name: str, memory: Tensor) -> None:
+        """Keep what :meth:`learn` returned, or a checkpoint has."""
+        self.memory[name] = memory
 
     def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
         """Start with everything let through.
@@ -73,7 +81,7 @@ class Projection(Mechanism):
             raise ValueError(f"{live[0]} stores its live synapses only, whose changes are not projected: mask them")
         self.ledger = ledger
         self.layers = {name: m for name, m in layers.items() if not any(fnmatchcase(name, p) for p in self.leave)}
-        self.known: set[str] = set()
+        self.memory: dict[str, Tensor] = {}
         self._calls: list[tuple[str, Tensor, Tensor]] = []
         self._hooks: list[Any] = []
 
@@ -81,7 +89,7 @@ class Projection(Mechanism):
         """Watch what passes through the layers that have learned something."""
         for hook in self._hooks:
             hook.remove()
-        names = sorted(self.known) if self._by_gradient else []
+        names = sorted(self.memory) if self._by_gradient else []
         self._hooks = [self.layers[name].register_forward_hook(self._watch(name)) for name in names]
 
     @torch.no_grad()
@@ -99,7 +107,7 @@ class Projection(Mechanism):
     @torch.no_grad()
     def after_step(self, step: Step) -> None:
         """Take out of the change what is not let through, where it was not taken out of the gradients."""
-        for name in () if self._by_gradient else sorted(self.known):
+        for name in () if self._by_gradient else sorted(self.memory):
             weight, bias = (step.touched.get(f"{name}.{own}") for own in ("weight", "bias"))
             if weight is None:
                 continue
@@ -114,13 +122,33 @@ class Projection(Mechanism):
     def after_task(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:
         """Learn the task's inputs, and forget momenta: they are of changes that another P let through."""
         for name, moments in self._moments(batches).items():
-            self.learn(name, moments, task)
-            self.known.add(name)
+            self.remember(name, self.learn(name, moments, task).to(self.layers[name].get_parameter("weight").dtype))
         if self._by_gradient and self.ledger.optimizer is not None:
-            for name in self.known:
+            for name in self.memory:
                 for parameter in self.layers[name].parameters(recurse=False):
                     for value in self.ledger.optimizer.state.get(parameter, {}).values():
                         value.zero_()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is remembered."""
+        return sum(memory.nbytes for memory in self.memory.values())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is remembered, by layer."""
+        return {"memory": dict(self.memory)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore it.
+
+        Raises:
+            ValueError: it is of other layers.
+        """
+        for name, memory in state["memory"].items():
+            inputs = self.layers[name].get_parameter("weight")[0].numel() + 1 if name in self.layers else 0
+            if memory.dim() != 2 or len(memory) != inputs:
+                raise ValueError(f"{name} has no inputs of which {tuple(memory.shape)} could be remembered")
+            self.remember(name, memory)
 
     @property
     def _by_gradient(self) -> bool:

@@ -1,12 +1,13 @@
 """Synapses held to where they were by springs, whatever says how strong each spring is."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
+from cl_sparse.synapses.passes import weight_layers
 from cl_sparse.synapses.step import Step
 
 Hold = Literal["penalty", "proximal"]
@@ -26,17 +27,25 @@ class Quadratic(Mechanism):
     which take other steps than the gradient times lr, do not change the pull.
 
     Attributes:
-        importance, anchor: by the parameter's name.
+        importance, anchor: by the parameter's name, in its shape.
+        per_sample: whether importances are made of single samples' gradients.
     """
 
     needs = Needs.ALL
     task_info = ("boundaries", "none")
+    per_sample: ClassVar[bool] = False
 
     def __init__(self, c: float, mode: str) -> None:
         self.c, self.mode = c, mode
 
     def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
-        """Start with no importance."""
+        """Start with no importance.
+
+        Raises:
+            ValueError: single samples' gradients are needed, and the net has a layer of which they are not known.
+        """
+        if self.per_sample:
+            weight_layers(ledger.model)
         self.ledger = ledger
         self.importance, self.anchor = ledger.keep(self.name, "Ω"), ledger.keep(self.name, "w*")
 

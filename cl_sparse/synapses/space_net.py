@@ -107,7 +107,8 @@ class SpaceNet(Mechanism):
             values = (2 * torch.rand(len(places), generator=self.generator) - 1) / fan_in**0.5
             self.ledger.rewire(found, places.new_zeros(0), (places[:, 0], places[:, 1]), values)
             self.importance[found.name].zero_()
-            self._let_biases(layer, ~self.taken[layer])
+            if found.bias is not None:
+                self.updates.set({found.bias: (~self.taken[layer]).float()})
         self._open_head()
 
     @torch.no_grad()
@@ -187,12 +188,6 @@ class SpaceNet(Mechanism):
             return self._live_importance(found).sum(0)
         below = units[self.layers[place - 1]]
         return below.repeat_interleave(found.shape[1:].numel() // len(below))
-
-    def _let_biases(self, layer: str, free: Tensor) -> None:
-        names = self.ledger.parameters()
-        bias = next((name for name in (f"{layer}.bias", f"{layer}.module.bias") if name in names), None)
-        if bias is not None:
-            self.updates.set({bias: free.to(names[bias])})
 
     def _open_head(self) -> None:
         """Let the rows of classes to come read some of the last layer's selected units."""

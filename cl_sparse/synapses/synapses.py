@@ -50,6 +50,13 @@ class Synapses:
         return self.module.live_mask() if isinstance(self.module, SparseWeightsBase) else None
 
     @property
+    def bias(self) -> str | None:
+        """Name of the units' bias among the model's ``named_parameters``; None if they have none."""
+        bias = getattr(self.module, "bias", None)
+        inside = "module.bias" if isinstance(self.module, SparseWeightsBase) else "bias"
+        return None if bias is None else _inside(self.layer, inside)
+
+    @property
     def n_live(self) -> int:
         """Number of live synapses."""
         live = self.live

@@ -21,7 +21,7 @@ class TaskParts(Mechanism):
 
     needs = Needs.ALL
     task_info = ("label", "label")
-    kind: ClassVar[type[PartsOfNet]] = PartsOfNet
+    kind: ClassVar[type[PartsOfNet]]
     net: Any
 
     def attach(self, ledger: Ledger, generator: torch.Generator) -> None:

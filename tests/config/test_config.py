@@ -126,6 +126,8 @@ def test_unknown_names_get_the_nearest_one() -> None:
     assert (
         problem(plugins=[{"name": "repla"}]) == "X.plugins: unknown plugin 'repla', did you mean replay or dark_replay?"
     )
+    for short, name in {"ewc": "elastic_weights", "A-GEM": "averaged_gradient", "DER++": "dark_replay"}.items():
+        assert problem(plugins=[{"name": short}]).endswith(f"did you mean {name}?")
     assert problem(dataset="fashionmnist").endswith("did you mean fashion_mnist?")
     assert problem(heads="many") == "X.heads: 'many' is not one of 'multi' or 'single'"
     assert "key in the file" in problem(name="Y")

@@ -143,3 +143,10 @@ def test_two_that_pack_one_folder_lose_nothing(tmp_path):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: pack_results(tmp_path), range(8)))
     assert len(find_results(tmp_path)) == 8
+
+
+def test_a_pack_itself_is_no_result(tmp_path):
+    save(tmp_path, 0, 1)
+    (pack,) = pack_results(tmp_path)
+    with pytest.raises(UserError, match="holds several results: find_results"):
+        load_result(pack)

@@ -19,6 +19,7 @@ from cl_sparse.cli import main
 from cl_sparse.results import find_results, load_result
 from cl_sparse.run.executors.local import Local
 from cl_sparse.run.plan import Workplace
+from cl_sparse.sweep.manifest import read_progress
 from tests.commands import ROOT, run
 from tests.run.test_jobs import Told, all_but_seconds, by_run, trial
 from tests.sweep.sweeps import GRID, SMALL, write
@@ -36,24 +37,29 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def ended(folder: Path, number: int, after: float) -> subprocess.CompletedProcess[str]:
-    """Run the sweep, and send it a signal some time after a trial has saved its first task."""
-    words = [sys.executable, *START, *OPTIONS]
-    with subprocess.Popen(
-        words,
+def started(folder: Path) -> subprocess.Popen[str]:
+    """Start the sweep in a process group of its own, which answers Ctrl-C whatever started the tests."""
+    return subprocess.Popen(
+        [sys.executable, *START, *OPTIONS],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as sweep:
+    )
+
+
+def ended(folder: Path, number: int, after: float) -> subprocess.CompletedProcess[str]:
+    """Run the sweep, and send it a signal some time after a trial has saved its first task."""
+    with started(folder) as sweep:
         while not list((folder / "out" / "checkpoints").glob("*.pt")):
             assert sweep.poll() is None
             time.sleep(0.05)
         time.sleep(after)
         os.kill(sweep.pid, number)
         out, err = sweep.communicate(timeout=60)
-    return subprocess.CompletedProcess(words, sweep.returncode, out, err)
+    return subprocess.CompletedProcess(sweep.args, sweep.returncode, out, err)
 
 
 def goes_on(folder: Path) -> dict[str, Any]:
@@ -80,6 +86,7 @@ def undisturbed(folder: Path) -> dict[str, Any]:
 def test_ended_by_a_signal_it_says_so_and_goes_on(folder, number, code, word):
     done = ended(folder, number, 0.2)
     assert (done.returncode, done.stderr) == (code, f"{word}\n")
+    assert read_progress(folder / "out").ended.line.startswith(f"{word}: the same command goes on")
     assert not list((folder / "out").rglob("*.lock"))
     assert goes_on(folder) == undisturbed(folder)
 
@@ -88,16 +95,7 @@ def test_ended_by_a_signal_it_says_so_and_goes_on(folder, number, code, word):
 @pytest.mark.parametrize("after", [0.1, 1.0, 2.0])
 def test_ctrl_c_while_workers_start_is_one_word(folder, after):
     """A terminal sends it to every process of the command."""
-    words = [sys.executable, *START, *OPTIONS]
-    with subprocess.Popen(
-        words,
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as sweep:
+    with started(folder) as sweep:
         while not any("forkserver" in " ".join(child.cmdline()) for child in psutil.Process(sweep.pid).children()):
             assert sweep.poll() is None
             time.sleep(0.02)

@@ -579,5 +579,5 @@ def test_an_optimizer_whose_numbers_cannot_follow_is_refused_before_anything_cha
 
 def test_units_may_be_given_as_a_list() -> None:
     net = NETS["dense"]()
-    Ledger(net).resize("0", [3, 1])  # type: ignore[arg-type]
+    Ledger(net).resize("0", [3, 1])  # type: ignore[arg-type]  # a list will do
     assert net[0].out_features == 2

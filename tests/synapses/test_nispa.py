@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cl_sparse.errors import UserError
 from cl_sparse.layers import rezero_weights
 from cl_sparse.models import MultiHead, SimpleCNN, SimpleMLP, SingleHead
 from cl_sparse.synapses import Ledger, Nispa
@@ -153,3 +154,7 @@ def test_what_it_cannot_do_is_refused() -> None:
         Ledger(single, torch.optim.SGD(single.parameters(), lr=0.1)).attach(Nispa())
     with pytest.raises(ValueError, match="phases must be at least 1"):
         Nispa(phases=0)
+    _, ledger, _ = made("masked")
+    ledger.before_task(0)
+    with pytest.raises(UserError, match="train_ep must be at least 2"):
+        ledger.before_epoch(0, 1, 4)

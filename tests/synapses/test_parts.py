@@ -309,3 +309,19 @@ def test_a_net_that_nobody_wrapped_is_refused(method: str) -> None:
 def test_numbers_out_of_range(made: Callable[[], object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         made()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "nesterov"])
+def test_attention_of_earlier_tasks_stays_bit_for_bit(optimizer: str) -> None:
+    """The optimizer's momentum and decay go on for the rows of all tasks."""
+    net, ledger, _ = made("attention", optimizer=optimizer)
+    for group in ledger.optimizer.param_groups:
+        group["weight_decay"] = 0.1
+    learn(net, ledger, 0)
+    before = {name: net.embedding(name).detach().clone() for name in net.key}
+    learn(net, ledger, 1)
+    for name, rows in before.items():
+        now = net.embedding(name).detach()
+        assert torch.equal(now[0], rows[0])
+        assert torch.equal(now[2], rows[2])
+        assert bool((now[1] != rows[1]).any())

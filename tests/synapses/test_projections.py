@@ -105,7 +105,7 @@ def test_the_basis_is_the_papers() -> None:
             while old_energy + s[:k].square().sum() < (energy + task * 0.005) * total:
                 k += 1
             basis = torch.cat([basis, u[:, :k]], 1)
-            ours = gpm.bases["0"]
+            ours = gpm.memory["0"]
             torch.testing.assert_close(ours @ ours.T, basis @ basis.T, rtol=1e-6, atol=1e-8)
             torch.testing.assert_close(ours.T @ ours, torch.eye(ours.shape[1], dtype=ours.dtype))
 
@@ -143,18 +143,18 @@ def test_layers_that_are_left_change_freely_and_a_resumed_one_goes_on(method: st
     old, new = old_and_new()
     net, ledger, mechanism = made()
     ledger.after_task(0, [(old, old)])
-    assert mechanism.known == {"0"}
+    assert set(mechanism.memory) == {"0"}
     assert mechanism.nbytes > 0
     again, resumed, theirs = made()
     again.load_state_dict(net.state_dict())
     resumed.load_state_dict(copy.deepcopy(ledger.state_dict()))
-    assert theirs.known == {"0"}
+    assert set(theirs.memory) == {"0"}
     for n, own in ((net, ledger), (again, resumed)):
         own.before_task(1)
         train(n, own, new)
     assert all(torch.equal(p, q) for p, q in zip(net.parameters(), again.parameters(), strict=True))
-    with pytest.raises(ValueError, match=r"^7 has no inputs with"):
-        theirs.load_state_dict({key: {"7": torch.zeros(2, 2)} for key in mechanism.state_dict()})
+    with pytest.raises(ValueError, match=r"^7 has no inputs of which"):
+        theirs.load_state_dict({"memory": {"7": torch.zeros(2, 2)}})
 
 
 @pytest.mark.parametrize(
