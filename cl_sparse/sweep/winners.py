@@ -75,7 +75,8 @@ def _experiment(sweep: Sweep, choice: Choice) -> str:
 
 def _content(choice: Choice) -> dict[str, Any]:
     before, after = choice.base.model_dump(), choice.chosen.model_dump()
-    changed = {key: value for key, value in after.items() if key != "name" and value != before[key]}
+    searched = {key.partition(".")[0] for key in choice.point}  # these stand there even where they are the base's
+    changed = {key: after[key] for key in after if key != "name" and (key in searched or after[key] != before[key])}
     description = f"{choice.base.description or choice.experiment}, tuned"
     return {"description": description, "inherits": choice.experiment, **changed}
 

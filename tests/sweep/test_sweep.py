@@ -92,6 +92,7 @@ def test_the_best_on_validation_data_is_tested_and_written_down(folder, capsys):
         assert {config["lr"] for config, _ in reported if config["name"] == f"{name}_tuned"} == {best}
     assert all(stats["val_accs"] is None for _, stats in reported)
     assert "# Searched: lr: 0.02, 0.1." in text
+    assert text.count("\n  lr: ") == 2  # even where the base's is the best
     assert "among 2 points (grid search)" in text
     (folder / "exps" / "winners.yaml").write_text(text)
     for config, _ in reported:
