@@ -38,3 +38,8 @@ class AnnealWinners(Plugin):
             many = max(k, round(self.start * layer.n))
             now = round(many + (k - many) * along)
             layer.k, layer.k_inference = now, max(now, k_inference)
+
+    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Set it to the layer's own, with which the net is tested."""
+        for layer, (k, k_inference) in self._own.items():
+            layer.k, layer.k_inference = k, k_inference

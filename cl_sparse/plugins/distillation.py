@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from cl_sparse.plugins.base import Plugin
 from cl_sparse.synapses.observing import observing
-from cl_sparse.synapses.passes import logits_of
+from cl_sparse.synapses.passes import logits_of, needs_labels
 
 
 class Distillation(Plugin):
@@ -66,7 +66,7 @@ class Distillation(Plugin):
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Keep the net as it is now."""
-        if getattr(strategy.model, "needs_task_labels", hasattr(strategy.model, "forward_single_task")):
+        if needs_labels(strategy.model):
             self._tasks = sorted({*self._tasks, *strategy.experience.task_labels})
         if getattr(strategy, "loss_outputs", "all") != "all":
             self._classes = sorted(strategy.classes_seen)

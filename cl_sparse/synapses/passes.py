@@ -13,10 +13,14 @@ from cl_sparse.synapses.observing import observing
 LAYERS = (nn.Linear, nn.Conv2d, SparseLinear)
 
 
+def needs_labels(model: nn.Module) -> bool:
+    """Return whether a model is called with the task labels too: ours say so, Avalanche's have a method for one task."""
+    return bool(getattr(model, "needs_task_labels", hasattr(model, "forward_single_task")))
+
+
 def logits_of(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
     """Return the logits of a batch ``(x, y, task labels)``, of which the labels are for models that need them."""
-    told = getattr(model, "needs_task_labels", hasattr(model, "forward_single_task"))
-    logits: Tensor = model(batch[0], batch[2]) if told else model(batch[0])
+    logits: Tensor = model(batch[0], batch[2]) if needs_labels(model) else model(batch[0])
     return logits
 
 

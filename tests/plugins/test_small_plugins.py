@@ -49,6 +49,10 @@ def test_winners_become_fewer_in_the_first_task_only(make_run, tmp_path):
     run.run(tmp_path / "c.pt")
     assert list(dict.fromkeys(note.seen)) == [(50, 50), (35, 35), (20, 20), (5, 10)]
     assert note.seen[-1] == (5, 10)
+    once = make_run(sparsify=True, percent_on_fc=0.1, train_ep=1, plugins=[{"name": "anneal_winners"}])
+    layer = next(module for module in once.learner.model.modules() if isinstance(module, KWinnersBase))
+    once.learner.train(once.benchmark.train_stream[0], eval_streams=[])
+    assert (layer.k, layer.k_inference) == (5, 7)
 
 
 def test_the_net_is_that_of_the_nearest_mean(make_run, tmp_path):
