@@ -14,7 +14,7 @@ LAYERS = (nn.Linear, nn.Conv2d, SparseLinear)
 
 
 def needs_labels(model: nn.Module) -> bool:
-    """Return whether a model is called with the task labels too: ours say so, Avalanche's have a method for one task."""
+    """Return whether a model is called with task labels too: ours say so, Avalanche's have a method for one task."""
     return bool(getattr(model, "needs_task_labels", hasattr(model, "forward_single_task")))
 
 
