@@ -113,7 +113,6 @@ PLUGINS: dict[str, Method] = {
     "dark_replay": Method("cl_sparse.plugins:DarkReplay", DarkReplayArguments, known_as="der"),
     "distillation": Method("cl_sparse.plugins:Distillation", DistillationArguments, known_as="lwf"),
     "dumb": Method("cl_sparse.plugins:Dumb", DumbArguments, known_as="gdumb"),
-    "context_means": Method("cl_sparse.plugins:ContextMeans", Arguments),
     "decay_learning_rate": Method("cl_sparse.plugins:DecayLearningRate", DecayLearningRateArguments),
     "cumulative": Method("cl_sparse.plugins:Cumulative", Arguments),
     "joint": Method("cl_sparse.plugins:Joint", Arguments),
@@ -126,6 +125,7 @@ PLUGINS: dict[str, Method] = {
     "orthogonal_weights": Method("cl_sparse.synapses.orthogonal_weights:OrthogonalWeights", known_as="owm"),
     "gradient_projection": Method("cl_sparse.synapses.gradient_projection:GradientProjection", known_as="gpm"),
     # A part of the net for each task, chosen by its label
+    "context_means": Method("cl_sparse.synapses.context_means:ContextMeans"),
     "context_gates": Method("cl_sparse.synapses.context_gates:ContextGates", known_as="xdg"),
     "hard_attention": Method("cl_sparse.synapses.hard_attention:HardAttention", known_as="hat"),
     "nispa": Method("cl_sparse.synapses.nispa:Nispa"),

@@ -37,6 +37,10 @@ class Consumers:
     per_unit: tuple[str, ...]
     readers: tuple[str, ...]
 
+    def within(self, module: str) -> "Consumers":
+        """Return the same, seen from outside the module of that name."""
+        return Consumers(*(tuple(f"{module}.{name}" for name in names) for names in (self.per_unit, self.readers)))
+
 
 def per_unit(module: nn.Module) -> dict[str, float] | None:
     """Return, by name of each tensor in which a module holds something for each unit, what a new unit has there.

@@ -71,10 +71,7 @@ class PartsOfNet(nn.Module, ABC):
     def consumers(self) -> dict[str, Consumers]:
         """Return, for each layer, who consumes its units, by name."""
         of_net: dict[str, Consumers] = self.net.consumers()
-        return {
-            f"net.{layer}": Consumers(*(tuple(f"net.{n}" for n in names) for names in (own.per_unit, own.readers)))
-            for layer, own in of_net.items()
-        }
+        return {f"net.{layer}": own.within("net") for layer, own in of_net.items()}
 
     def forward(self, x: Tensor, task_labels: Tensor | None = None) -> Tensor:
         """Return the logits of each sample of ``x`` (B, ...) from the part of its task, ``task_labels`` (B,).

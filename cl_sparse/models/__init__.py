@@ -6,7 +6,6 @@ from cl_sparse.models.cnn import SimpleCNN
 from cl_sparse.models.fixed import FixedNet
 from cl_sparse.models.heads import Head, HeadFactory, MaskedHead, MultiHead, SingleHead
 from cl_sparse.models.independent import IndependentNets
-from cl_sparse.models.inferred import InferredNets
 from cl_sparse.models.mlp import SimpleMLP
 
 __all__ = [
@@ -15,7 +14,6 @@ __all__ = [
     "Head",
     "HeadFactory",
     "IndependentNets",
-    "InferredNets",
     "MaskedHead",
     "MultiHead",
     "SimpleCNN",

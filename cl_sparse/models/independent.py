@@ -27,11 +27,8 @@ class IndependentNets(nn.Module):
         found: dict[str, Consumers] = {}
         for number, net in enumerate(self.nets):
             assert isinstance(net, FeatureClassifier)
-            for layer, own in net.consumers().items():
-                per_unit, readers = (
-                    [f"nets.{number}.{name}" for name in names] for names in (own.per_unit, own.readers)
-                )
-                found[f"nets.{number}.{layer}"] = Consumers(tuple(per_unit), tuple(readers))
+            within = f"nets.{number}"
+            found |= {f"{within}.{layer}": own.within(within) for layer, own in net.consumers().items()}
         return found
 
     def forward(self, x: Tensor, task_labels: Tensor | None = None) -> Tensor:

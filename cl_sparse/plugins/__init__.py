@@ -5,7 +5,6 @@ from cl_sparse.plugins.annealing import AnnealWinners
 from cl_sparse.plugins.averaged_gradient import AveragedGradient
 from cl_sparse.plugins.base import Plugin
 from cl_sparse.plugins.boosting import DecayBoostStrength
-from cl_sparse.plugins.context_means import ContextMeans
 from cl_sparse.plugins.cumulative import Cumulative
 from cl_sparse.plugins.dark_replay import DarkReplay
 from cl_sparse.plugins.distillation import Distillation
@@ -25,7 +24,6 @@ __all__ = [
     "AccuracyRecorder",
     "AnnealWinners",
     "AveragedGradient",
-    "ContextMeans",
     "Cumulative",
     "DarkReplay",
     "DecayBoostStrength",

@@ -57,7 +57,8 @@ class Mechanisms(Plugin):
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Tell the mechanisms that a task begins."""
-        self.bind(strategy.model, strategy.optimizer).before_task(strategy.experience.current_experience)
+        ledger = self.bind(strategy.model, strategy.optimizer)
+        ledger.before_task(strategy.experience.current_experience, Batches(strategy))
 
     def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         """Tell the mechanisms that a pass over the task's data begins."""

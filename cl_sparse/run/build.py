@@ -12,13 +12,13 @@ from cl_sparse.config import ExperimentConfig, registry
 from cl_sparse.errors import UserError
 from cl_sparse.layers import ActiveLinear
 from cl_sparse.layers.consumers import WEIGHT_LAYERS
+from cl_sparse.layers.inferred_contexts import InferredContexts
 from cl_sparse.layers.parts import PartsOfNet
 from cl_sparse.models import (
     FeatureClassifier,
     FixedNet,
     HeadFactory,
     IndependentNets,
-    InferredNets,
     MaskedHead,
     MultiHead,
     SimpleCNN,
@@ -42,6 +42,7 @@ from cl_sparse.seeding import derive_seed
 from cl_sparse.strategies.closed_form import ClosedFormLearner
 from cl_sparse.strategies.learner import Learner
 from cl_sparse.synapses import LazySGD, Mechanism
+from cl_sparse.synapses.context_means import ContextMeans
 from cl_sparse.synapses.readouts import Readout
 from cl_sparse.synapses.resize import weight_shape
 
@@ -80,11 +81,8 @@ def build_model(
         UserError: if the architecture does not fit the data, or a net per task its scenario.
     """
     strategy, features = strategy_of(config), features_of(config)
-    if strategy.net_per_task and not strategy.infers_task and benchmark.scenario != "task":
-        raise UserError(
-            f"{config.name}: strategy: {config.effective_strategy} needs scenario task, not {benchmark.scenario}: "
-            "the net is chosen by the task's label"
-        )
+    if strategy.net_per_task:
+        _check_labels(config, benchmark, f"strategy: {config.effective_strategy}", "the net")
     seed = config.effective_net_seed(seed)
     if features is not None:
         with torch.random.fork_rng(devices=[]):
@@ -96,30 +94,38 @@ def build_model(
         nets = [_build_net(config, benchmark, device, derive_seed(seed, "init", i)) for i in range(copies)]
         net = nets[0]
         if strategy.net_per_task:
-            net = InferredNets(nets, benchmark.input_shape) if strategy.infers_task else IndependentNets(nets)
+            net = IndependentNets(nets)
         torch.default_generator.manual_seed(derive_seed(seed, "parts"))
         return _wrapped(config, net, benchmark)
 
 
 def _wrapped(config: ExperimentConfig, net: nn.Module, benchmark: Benchmark) -> nn.Module:
-    """Let methods put a net of parts in the place of the net; at most one does."""
+    """Let methods put a net of parts in the place of the net; at most one does. Another may infer the labels."""
     for method in methods_of(config, Mechanism):
         before, place = net, f"{config.name}: plugins: {method.name}"
         try:
             net = method.make().wrap(before, benchmark.n_tasks)
         except ValueError as error:
             raise UserError(f"{place}: {error}") from error
-        if net is before:
+        if net is before or isinstance(net, InferredContexts):
             continue
-        if benchmark.scenario != "task":
-            raise UserError(
-                f"{place} needs scenario task, not {benchmark.scenario}: a task's part is chosen by its label"
-            )
+        _check_labels(config, benchmark, f"plugins: {method.name}", "a task's part")
+        if isinstance(before, InferredContexts):
+            raise UserError(f"{place}: what infers the task has to be named after it")
         if isinstance(before, PartsOfNet):
             raise UserError(f"{place}: another method gives each task a part of the net already: choose one of the two")
         if isinstance(before, IndependentNets):
             raise UserError(f"{place} needs one net for all tasks, not strategy {config.effective_strategy}")
     return net
+
+
+def _check_labels(config: ExperimentConfig, benchmark: Benchmark, place: str, what: str) -> None:
+    infers = methods_of(config, ContextMeans)
+    if benchmark.scenario != "task" and not infers:
+        raise UserError(
+            f"{config.name}: {place} needs scenario task, not {benchmark.scenario}: {what} is chosen by the task's "
+            "label (plugins: context_means infers it)"
+        )
 
 
 def _build_net(config: ExperimentConfig, benchmark: Benchmark, device: torch.device | None, seed: int) -> nn.Module:
@@ -266,7 +272,7 @@ def task_information(config: ExperimentConfig, learner: Learner) -> tuple[str, s
     """Return what the learner is told about the task in training and at test: "label", "boundaries" or "none"."""
     if learner.model.needs_task_labels:
         return "label", "label"
-    if isinstance(learner.model, InferredNets):
+    if isinstance(learner.model, InferredContexts):
         return "boundaries", "inferred per sample"
     if isinstance(learner, ClosedFormLearner):
         told = learner.model.features.learns_first or config.effective_scenario != "class"

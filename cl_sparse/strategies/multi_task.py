@@ -55,9 +55,4 @@ class MultiTask(MultiTaskModule):
     def consumers(self) -> dict[str, Consumers]:
         """Return, for each layer of the model, who consumes its units, by name."""
         of_model: dict[str, Consumers] = self.model.consumers()  # type: ignore[operator]  # any model of ours
-        return {
-            f"model.{layer}": Consumers(
-                *(tuple(f"model.{name}" for name in names) for names in (own.per_unit, own.readers))
-            )
-            for layer, own in of_model.items()
-        }
+        return {f"model.{layer}": own.within("model") for layer, own in of_model.items()}

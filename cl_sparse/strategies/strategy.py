@@ -11,13 +11,12 @@ class Strategy:
     Attributes:
         plugins: the method, as ``{"name": ..., **arguments}`` per plugin.
         trains_once: train only when the last task has come (for a plugin that then trains on all tasks' data).
-        net_per_task: keep a fresh net for every task; the task label chooses it, in training and at test.
-        infers_task: of these nets, the task under way chooses in training, and at test the mean input that is nearest.
+        net_per_task: keep a fresh net for every task; the task label chooses it, in training and at test, unless a
+            plugin infers it.
         budget: the rule for how much it trains, in words, for the result.
     """
 
     plugins: tuple[dict[str, Any], ...] = ()
     trains_once: bool = False
     net_per_task: bool = False
-    infers_task: bool = False
     budget: str = "train_ep epochs of the first task's data, train_ep_inc epochs of each later task's"

@@ -115,7 +115,7 @@ class HardAttention(TaskParts):
         for name, key in self.net.key.items():
             rows = torch.zeros_like(self.net.embedding(name))
             rows[task] = 1.0
-            self.updates.set({key: rows})
+            self.let_through({key: rows})
 
     def before_epoch(self, epoch: int, epochs: int, steps: int) -> None:
         """Begin softly."""
@@ -172,7 +172,7 @@ class HardAttention(TaskParts):
             layer = self.net.get_submodule(self.net.readers[0])
             always = needed[name].new_ones(len(layer.get_parameter("weight")))
             scale |= _free(self.net.readers[0], layer, always, below)
-        self.updates.set(scale)
+        self.let_through(scale)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what tasks have needed so far."""

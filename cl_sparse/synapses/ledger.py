@@ -244,11 +244,15 @@ class Ledger:
         self._needs[name] = mechanism.needs
         self.steps.refresh()
 
-    def before_task(self, task: int) -> None:
+    def before_task(self, task: int, batches: Iterable[tuple[Tensor, ...]] = ()) -> None:
         """Tell the mechanisms that training on task number ``task`` begins.
 
         Parameters that the net has gained since get fresh numbers. One that was put in place of another of the same
         name takes over its numbers; units (rows) that it has besides get fresh ones.
+
+        Args:
+            task: its number.
+            batches: its training data, ``(x, y, ...)``, for mechanisms that look at them before they are trained on.
 
         Raises:
             ValueError: a parameter has changed its shape otherwise.
@@ -256,6 +260,7 @@ class Ledger:
         self._meet_the_net()
         for name, mechanism in self.mechanisms.items():
             self._generators[name].manual_seed(derive_seed(self.seed, "mechanism", name, task))
+            mechanism.see_task(task, batches)
             mechanism.before_task(task)
 
     def _meet_the_net(self) -> None:

@@ -37,7 +37,8 @@ class Mechanism:
     Attributes:
         name: under which the ledger knows it, from :meth:`attach` on.
         needs: what it needs of weights and gradients.
-        task_info: what it is told about the task, in training and at test: "none", "boundaries" or "label" each.
+        task_info: what it is told about the task, in training and at test: "none", "boundaries" or "label" each; at
+            test it may be "inferred per sample" as well.
         fractional: whether it scales updates by factors other than 0 and 1.
         edits_gradients: whether :meth:`before_step` changes gradients; the others see them as they were.
     """
@@ -67,6 +68,9 @@ class Mechanism:
             ledger: owns the synapses and what belongs to them.
             generator: for everything random in this mechanism; seeded anew before every task.
         """
+
+    def see_task(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:
+        """Training on task number ``task`` is about to begin; ``batches`` are its training data, ``(x, y, ...)``."""
 
     def before_task(self, task: int) -> None:
         """Training on task number ``task`` begins."""

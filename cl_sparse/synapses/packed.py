@@ -118,7 +118,7 @@ class Packed(TaskParts):
         known = self.ledger.synapses
         for name in self.net.owned:
             owner, weight = self.net.owner(name), weights[name]
-            found = known.get(f"net.{name}")
+            found = known.get(f"{self.prefix}net.{name}")
             live = found.live if found is not None else None
             free = owner == _FREE if live is None else (owner == _FREE) & live
             places = free.flatten().nonzero().flatten()
@@ -134,4 +134,4 @@ class Packed(TaskParts):
         for name, _ in self.net.net.named_parameters():
             if name not in free and not any(fnmatchcase(name, pattern) for pattern in self.leave):
                 scale[f"net.{name}"] = float(others)
-        self.updates.set(scale)
+        self.let_through(scale)

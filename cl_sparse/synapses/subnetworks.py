@@ -139,7 +139,7 @@ class WinningSubnetworks(_Subnetworks):
         """Keep the choice, and the weights in it."""
         super().after_task(task, batches)
         free = {f"net.{name}": (~self.net.chosen(name)[: task + 1].any(0)).float() for name in self.net.scored}
-        self.updates.set({**free, **dict.fromkeys(self._others(), 0.0)})
+        self.let_through({**free, **dict.fromkeys(self._others(), 0.0)})
 
 
 class Supermasks(_Subnetworks):
@@ -174,7 +174,7 @@ class Supermasks(_Subnetworks):
     def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
         """Hold the weights."""
         super().attach(ledger, generator)
-        self.updates.set(dict.fromkeys([*(f"net.{name}" for name in self.net.scored), *self._others()], 0.0))
+        self.let_through(dict.fromkeys([*(f"net.{name}" for name in self.net.scored), *self._others()], 0.0))
 
     @torch.no_grad()
     def before_task(self, task: int) -> None:

@@ -6,12 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import SplitDigits
 from cl_sparse.layers import KWinners, KWinnersBase
-from cl_sparse.models import InferredNets
-from cl_sparse.plugins import AnnealWinners, ContextMeans, DecayLearningRate, Plugin
+from cl_sparse.plugins import AnnealWinners, DecayLearningRate, Plugin
 from cl_sparse.synapses import FreshSteps, Ledger
-from tests.native import silent
 
 
 class Note(Plugin):
@@ -53,32 +50,6 @@ def test_winners_become_fewer_in_the_first_task_only(make_run, tmp_path):
     layer = next(module for module in once.learner.model.modules() if isinstance(module, KWinnersBase))
     once.learner.train(once.benchmark.train_stream[0], eval_streams=[])
     assert (layer.k, layer.k_inference) == (5, 7)
-
-
-def test_the_net_is_that_of_the_nearest_mean(make_run, tmp_path):
-    run = make_run(benchmark="PermutedDigits", num_batch=4, strategy="independent_inferred")
-    model = run.learner.model
-    assert isinstance(model, InferredNets)
-    stats = run.run(tmp_path / "c.pt")
-    assert (stats["task_info_train"], stats["task_info_test"]) == ("boundaries", "inferred per sample")
-    right = []
-    for task, (train, test) in enumerate(zip(run.benchmark.train_stream, run.benchmark.test_stream, strict=True)):
-        x = torch.stack([sample[0] for sample in train.dataset])
-        torch.testing.assert_close(model.means[task], x.flatten(1).mean(0), rtol=1e-4, atol=1e-5)
-        x = torch.stack([sample[0] for sample in test.dataset])
-        right.append((model.infer(x) == task).float().mean())
-        model.eval()
-        nets = torch.stack([net.eval()(x) for net in model.nets])
-        torch.testing.assert_close(model(x), nets[model.infer(x), torch.arange(len(x))])
-    assert float(torch.stack(right).min()) > 0.95
-    learned = [row[task] for task, row in enumerate(stats["accs"])]
-    assert stats["accs"][-1].mean() > sum(learned) / 4 - 0.05
-
-
-def test_another_model_is_refused():
-    strategy = silent(model=nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), plugins=[ContextMeans()])
-    with pytest.raises(TypeError, match="the model has to be InferredNets"):
-        strategy.train(SplitDigits(scenario="domain").train_stream[0], eval_streams=[])
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "momentum"])

@@ -13,7 +13,7 @@ SPARSE = {"sparsify": True, "percent_on_fc": 0.2, "weight_sparsity_fc": 0.5}
         (
             "packed",
             {"scenario": "domain"},
-            "packed needs scenario task, not domain: a task's part is chosen by its label",
+            "packed needs scenario task, not domain: a task's part is chosen by the task's label",
         ),
         ("hard_attention", {"strategy": "independent"}, "needs one net for all tasks, not strategy independent"),
         ("supermasks packed", {}, "packed: another method gives each task a part of the net already"),
