@@ -100,6 +100,10 @@ class ExperimentConfig(BaseModel):
     hidden_units: int = Field(4000, ge=1, le=1_000_000, description="Units in each hidden fully connected layer.")
     hidden_layers: int = Field(1, ge=1, le=100, description="Hidden fully connected layers.")
     dropout: float = Field(0.5, ge=0, lt=1, description="Share of a hidden layer's outputs dropped in training.")
+    input_dropout: float = Field(0.0, ge=0, lt=1, description="Share of the inputs dropped in training.")
+    batch_norm: bool = Field(
+        False, description="Normalise each hidden unit or channel over the mini-batch before it is activated."
+    )
     sparsify: bool = Field(
         False, description="k-winners and sparse weights in every hidden layer; otherwise ReLU and dense weights."
     )

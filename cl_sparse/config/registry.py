@@ -127,6 +127,7 @@ PLUGINS: dict[str, Method] = {
     # A part of the net for each task, chosen by its label
     "context_means": Method("cl_sparse.synapses.context_means:ContextMeans"),
     "context_gates": Method("cl_sparse.synapses.context_gates:ContextGates", known_as="xdg"),
+    "grown_parts": Method("cl_sparse.synapses.grown_parts:GrownParts"),
     "hard_attention": Method("cl_sparse.synapses.hard_attention:HardAttention", known_as="hat"),
     "nispa": Method("cl_sparse.synapses.nispa:Nispa"),
     "packed": Method("cl_sparse.synapses.packed:Packed", known_as="packnet"),

@@ -141,6 +141,8 @@ def _check_net(config: ExperimentConfig, dataset: str | None) -> None:
             f"the CNN's two 5x5 convolutions need {_SMALLEST_CNN_SIDE}x{_SMALLEST_CNN_SIDE} pixels or more, and "
             f"{dataset} has {side}x{side}: choose false",
         )
+    if config.batch_norm and config.mb_size == 1:
+        raise ClashError("mb_size", "1 sample cannot be normalised over the mini-batch (batch_norm): choose more")
     if config.cnn and config.weights == "sparse":
         raise ClashError(
             "weights", "sparse is for an MLP (cnn false): a CNN stores its weights as masked: choose masked"

@@ -1,5 +1,6 @@
 """A net that is told the task in training only; at test it infers each sample's from the sample alone."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -64,8 +65,12 @@ class InferredContexts(nn.Module):
         logits: Tensor = self.net(x, labels)
         return logits
 
+    def make_room(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        """Have means of the shape that is given by their name, if they are not there yet."""
+        if "means" in shapes and self.means is None:
+            self.means = torch.zeros(*shapes["means"], device=self.counts.device)
+
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        saved = state_dict.get(f"{prefix}means")
-        if saved is not None and self.means is None:
-            self.means = torch.zeros_like(saved, device=self.counts.device)
+        if f"{prefix}means" in state_dict:
+            self.make_room({"means": state_dict[f"{prefix}means"].shape})
         super()._load_from_state_dict(state_dict, prefix, *rest)

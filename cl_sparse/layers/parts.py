@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,21 @@ from cl_sparse.layers.consumers import Consumers
 from cl_sparse.layers.routing import route
 from cl_sparse.layers.sparse_linear import SparseLinear
 from cl_sparse.layers.sparse_weights import SparseWeightsBase
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much there is of a net.
+
+    Attributes:
+        live: synapses.
+        positions: places where a synapse could be.
+        parameters: numbers that were trained: live synapses, biases, normalisation.
+    """
+
+    live: int
+    positions: int
+    parameters: int
 
 
 class PartsOfNet(nn.Module, ABC):
@@ -67,6 +83,10 @@ class PartsOfNet(nn.Module, ABC):
     def part(self, task: int) -> dict[str, Tensor]:
         """Return what stands for the net's parameters in a task, by their names in the net; the others are as they
         are."""
+
+    def counts(self) -> Counts | None:
+        """Return what there is for all tasks together; None: it is what the layers and parameters are."""
+        return None
 
     def consumers(self) -> dict[str, Consumers]:
         """Return, for each layer, who consumes its units, by name."""

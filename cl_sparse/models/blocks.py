@@ -36,28 +36,41 @@ class Sparsity:
 
 
 def linear_block(
-    number: int, n_in: int, n_out: int, sparsity: Sparsity, dropout: float
+    number: int, n_in: int, n_out: int, sparsity: Sparsity, dropout: float, batch_norm: bool = False
 ) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the named modules of [Linear → KWinners (or ReLU) → Dropout]; ``number`` is that of the activation."""
+    """Yield the named modules of [Linear → BatchNorm1d, if asked → KWinners (or ReLU) → Dropout].
+
+    ``number`` is that of the activation.
+    """
     layer: nn.Module = nn.Linear(n_in, n_out)
     if sparsity.masks_weights:
         layer = SparseWeights(layer, weight_sparsity=sparsity.weight_sparsity)
         normalize_sparse_weights(layer)
     yield f"fc{number}", layer
+    if batch_norm:
+        yield f"norm{number}", nn.BatchNorm1d(n_out)
     yield f"act{number}", kwinners_layer(n_out, sparsity) if sparsity.uses_kwinners else nn.ReLU()
     if dropout:
         yield f"drop{number}", nn.Dropout(dropout)
 
 
 def conv_block(
-    number: int, channels_in: int, channels_out: int, kernel_size: int, sparsity: Sparsity, dropout: float
+    number: int,
+    channels_in: int,
+    channels_out: int,
+    kernel_size: int,
+    sparsity: Sparsity,
+    dropout: float,
+    batch_norm: bool = False,
 ) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the named modules of [Conv2d → ReLU → local KWinners2d, if sparse → Dropout]."""
+    """Yield the named modules of [Conv2d → BatchNorm2d, if asked → ReLU → local KWinners2d, if sparse → Dropout]."""
     layer: nn.Module = nn.Conv2d(channels_in, channels_out, kernel_size)
     if sparsity.masks_weights:
         layer = SparseWeights2d(layer, weight_sparsity=sparsity.weight_sparsity)
         normalize_sparse_weights(layer)
     yield f"conv{number}", layer
+    if batch_norm:
+        yield f"norm{number}", nn.BatchNorm2d(channels_out)
     if sparsity.uses_kwinners:
         yield f"relu{number}", nn.ReLU()
         yield f"act{number}", _kwinners2d(channels_out, sparsity)

@@ -33,6 +33,8 @@ class SimpleCNN(FeatureClassifier):
         weight_sparsity_fc: share of **non-zero** weights of the hidden layers; 1 for dense. The head is dense.
         weight_sparsity_conv: share of **non-zero** weights of the convolutions; 1 for dense.
         dropout: probability of dropping a unit after each block.
+        input_dropout: probability of dropping an input.
+        batch_norm: normalise each channel, and each hidden unit, over the mini-batch before it is activated.
 
     Raises:
         ValueError: samples are not images, or are too small for two convolutions.
@@ -55,6 +57,8 @@ class SimpleCNN(FeatureClassifier):
         weight_sparsity_fc: float = 1.0,
         weight_sparsity_conv: float = 1.0,
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        batch_norm: bool = False,
     ) -> None:
         channels, height, width = _image_shape(input_shape)
         fc = Sparsity(
@@ -68,13 +72,15 @@ class SimpleCNN(FeatureClassifier):
         )
         conv = replace(fc, percent_on=percent_on_conv, weight_sparsity=weight_sparsity_conv)
         layers: OrderedDict[str, nn.Module] = OrderedDict()
+        if input_dropout:
+            layers["drop0"] = nn.Dropout(input_dropout)
         for number, maps in enumerate(_CHANNELS, start=1):
-            layers.update(conv_block(number, channels, maps, _KERNEL_SIZE, conv, dropout))
+            layers.update(conv_block(number, channels, maps, _KERNEL_SIZE, conv, dropout, batch_norm))
             channels, height, width = maps, height - _KERNEL_SIZE + 1, width - _KERNEL_SIZE + 1
         layers["flatten"] = nn.Flatten()
         units = channels * height * width
         for number in range(len(_CHANNELS) + 1, len(_CHANNELS) + 1 + hidden_layers):
-            layers.update(linear_block(number, units, hidden_units, fc, dropout))
+            layers.update(linear_block(number, units, hidden_units, fc, dropout, batch_norm))
             units = hidden_units
         super().__init__(nn.Sequential(layers), head(units))
 

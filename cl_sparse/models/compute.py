@@ -34,7 +34,13 @@ FEWEST_UNITS = 2000
 
 
 def choose(
-    sparsity: Sparsity, units: int, layers: int, compute: Compute, weights: Weights, device: torch.device | None
+    sparsity: Sparsity,
+    units: int,
+    layers: int,
+    compute: Compute,
+    weights: Weights,
+    device: torch.device | None,
+    batch_norm: bool = False,
 ) -> Way:
     """Return how a net with ``layers`` hidden layers of ``units`` is to compute.
 
@@ -46,16 +52,19 @@ def choose(
         weights: what the user wants of sparse weights.
         device: where the net will live, None for the CPU. The compiled loops work on the CPU only: elsewhere "auto" is
             "reference", and layers that were asked for compute with torch's own operations.
+        batch_norm: whether units are normalised, for which all of them have to be computed.
 
     Raises:
         ValueError: ``compute`` is "winners" and the net has no k-winners, or masked weights; or ``weights`` is "sparse"
-            and the net is dense.
+            and the net is dense; or only what wins is to be computed, and units are normalised.
     """
+    if batch_norm and (compute == "winners" or (weights == "sparse" and sparsity.uses_kwinners)):
+        raise ValueError("batch_norm needs all units, not those alone that win: choose weights: masked, compute: auto")
     if weights == "sparse":
         if not sparsity.masks_weights:
             raise ValueError("weights: sparse needs sparsify, and weight_sparsity_fc below 1: choose masked")
         return "sparse"
-    fits = layers > 0 and sparsity.uses_kwinners and not sparsity.masks_weights
+    fits = layers > 0 and sparsity.uses_kwinners and not sparsity.masks_weights and not batch_norm
     if compute == "winners" and not fits:
         raise ValueError(
             "compute: winners needs hidden layers, all with k-winners (sparsify, percent_on_fc below 1) and dense "
@@ -69,9 +78,9 @@ def choose(
 
 
 def hidden_block(
-    way: Way, number: int, n_in: int, n_out: int, sparsity: Sparsity, dropout: float
+    way: Way, number: int, n_in: int, n_out: int, sparsity: Sparsity, dropout: float, batch_norm: bool
 ) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the named modules of [Linear → KWinners (or ReLU) → Dropout]; names and state are the same all ways.
+    """Yield the modules of [Linear → BatchNorm1d → KWinners (or ReLU) → Dropout]; named alike all ways.
 
     Args:
         way: how it computes.
@@ -80,11 +89,12 @@ def hidden_block(
         n_out: units.
         sparsity: k-winners and the density of the weights.
         dropout: probability of dropping a unit.
+        batch_norm: normalise the units.
     """
     if way == "sparse":
-        yield from _sparse_block(number, n_in, n_out, sparsity, dropout)
+        yield from _sparse_block(number, n_in, n_out, sparsity, dropout, batch_norm)
         return
-    for name, module in linear_block(number, n_in, n_out, sparsity, dropout):
+    for name, module in linear_block(number, n_in, n_out, sparsity, dropout, batch_norm):
         yield name, _computing_winners(module) if way == "winners" else module
 
 
@@ -105,11 +115,13 @@ def _computing_winners(module: nn.Module) -> nn.Module:
 
 
 def _sparse_block(
-    number: int, n_in: int, n_out: int, sparsity: Sparsity, dropout: float
+    number: int, n_in: int, n_out: int, sparsity: Sparsity, dropout: float, batch_norm: bool
 ) -> Iterator[tuple[str, nn.Module]]:
     density = sparsity.weight_sparsity
     if not sparsity.uses_kwinners:
         yield f"fc{number}", SparseLinear(n_in, n_out, density=density)
+        if batch_norm:
+            yield f"norm{number}", nn.BatchNorm1d(n_out)
         yield f"act{number}", nn.ReLU()
         if dropout:
             yield f"drop{number}", nn.Dropout(dropout)

@@ -13,7 +13,7 @@ from cl_sparse.models.heads import HeadFactory
 
 
 class SimpleMLP(FeatureClassifier):
-    """[Linear → KWinners (or ReLU) → Dropout] × hidden_layers → head.
+    """[Linear → BatchNorm1d, if asked → KWinners (or ReLU) → Dropout] × hidden_layers → head.
 
     Args:
         input_shape: shape of one sample; it is flattened.
@@ -29,6 +29,8 @@ class SimpleMLP(FeatureClassifier):
         weight_sparsity_fc: share of **non-zero** weights of the hidden layers, drawn at random for each unit, and
             initialised by the number of live inputs; 1 for dense. The head is dense.
         dropout: probability of dropping a unit after each hidden layer.
+        input_dropout: probability of dropping an input.
+        batch_norm: normalise each hidden unit over the mini-batch before it is activated (Ioffe and Szegedy 2015).
         compute: "reference" for k-winners as masks over dense layers, "winners" for layers that compute only what wins,
             "auto" for the faster of the two; printing the model shows which it is. The results are the same up to
             rounding, up to the first near-tie for the last place among the winners, which rounding may decide either
@@ -60,6 +62,8 @@ class SimpleMLP(FeatureClassifier):
         duty_cycle_period: int = 1000,
         weight_sparsity_fc: float = 1.0,
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        batch_norm: bool = False,
         compute: Compute = "auto",
         weights: Weights = "masked",
         device: torch.device | None = None,
@@ -73,11 +77,13 @@ class SimpleMLP(FeatureClassifier):
             boost_strength_factor=boost_strength_factor,
             duty_cycle_period=duty_cycle_period,
         )
-        way = choose(sparsity, hidden_units, hidden_layers, compute, weights, device)
+        way = choose(sparsity, hidden_units, hidden_layers, compute, weights, device, batch_norm)
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
+        if input_dropout:
+            layers["drop0"] = nn.Dropout(input_dropout)
         width = math.prod(input_shape)
         for number in range(1, hidden_layers + 1):
-            layers.update(hidden_block(way, number, width, hidden_units, sparsity, dropout))
+            layers.update(hidden_block(way, number, width, hidden_units, sparsity, dropout, batch_norm))
             width = hidden_units
         features, classifier = nn.Sequential(layers), head(width)
         fit_head(way, classifier, winners=sparsity.uses_kwinners and hidden_layers > 0)

@@ -57,6 +57,8 @@ SHARED = (
     "duty_cycle_period",
     "weight_sparsity_fc",
     "dropout",
+    "input_dropout",
+    "batch_norm",
 )
 CNN_ONLY = ("percent_on_conv", "weight_sparsity_conv")
 
@@ -235,11 +237,23 @@ def build_learner(
         drawn = torch.Generator().manual_seed(derive_seed(config.effective_net_seed(seed), "features"))
         classes = class_table(benchmark).to(device)
         return ClosedFormLearner(model=model, class_of=classes, generator=drawn, plugins=list(probes), **keywords)
+    _check_batches(config, benchmark)
     plugins = [*method_plugins(config), RezeroWeights(), DecayBoostStrength(), StopOnDivergence()]
     on_top = _on_top(config, model, benchmark, device)
     if on_top is not None:
         plugins.append(on_top)
     return Learner(model=model, plugins=[*plugins, *probes], loss_outputs=config.loss_outputs, **keywords)
+
+
+def _check_batches(config: ExperimentConfig, benchmark: Benchmark) -> None:
+    """Refuse batch normalisation where a task's last mini-batch is one sample."""
+    for task, experience in enumerate(benchmark.train_stream if config.batch_norm else ()):
+        n = len(experience.dataset)
+        if n % config.mb_size == 1:
+            raise UserError(
+                f"{config.place('mb_size')}: {config.mb_size} leaves 1 of the {n} samples of task {task} for the last "
+                "mini-batch, which cannot be normalised (batch_norm): choose another size"
+            )
 
 
 def _on_top(config: ExperimentConfig, model: nn.Module, benchmark: Benchmark, device: torch.device) -> OnTop | None:

@@ -24,7 +24,7 @@ from cl_sparse.run.record import Record
 from cl_sparse.seeding import derive_seed
 from cl_sparse.strategies import Learner
 from cl_sparse.strategies.closed_form import ClosedFormLearner
-from cl_sparse.synapses import live_synapses, synapses_of, total_parameters
+from cl_sparse.synapses import live_synapses, synapse_positions, total_parameters
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class Run:
             "parameters": total_parameters(model),
             **multiply_adds(model),
             "live_synapses": live_synapses(model),
-            "synapse_positions": sum(found.positions for found in synapses_of(model)),
+            "synapse_positions": synapse_positions(model),
             "strategy": config.effective_strategy,
             "budget": self.strategy.budget,
             "scenario": benchmark.scenario,

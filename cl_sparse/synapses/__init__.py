@@ -2,10 +2,12 @@
 
 from cl_sparse.synapses.aware_synapses import AwareSynapses
 from cl_sparse.synapses.context_gates import ContextGates
+from cl_sparse.synapses.context_means import ContextMeans
 from cl_sparse.synapses.elastic_weights import ElasticWeights
 from cl_sparse.synapses.fresh_steps import FreshSteps
 from cl_sparse.synapses.frozen import Frozen
 from cl_sparse.synapses.gradient_projection import GradientProjection
+from cl_sparse.synapses.grown_parts import GrownParts
 from cl_sparse.synapses.hard_attention import HardAttention
 from cl_sparse.synapses.lazy_sgd import LazySGD
 from cl_sparse.synapses.ledger import Ledger
@@ -19,17 +21,26 @@ from cl_sparse.synapses.quadratic import Quadratic
 from cl_sparse.synapses.space_net import SpaceNet
 from cl_sparse.synapses.step import Step, Touched
 from cl_sparse.synapses.subnetworks import Supermasks, WinningSubnetworks
-from cl_sparse.synapses.synapses import Synapses, density, live_synapses, synapses_of, total_parameters
+from cl_sparse.synapses.synapses import (
+    Synapses,
+    density,
+    live_synapses,
+    synapse_positions,
+    synapses_of,
+    total_parameters,
+)
 from cl_sparse.synapses.synaptic_intelligence import SynapticIntelligence
 from cl_sparse.synapses.update_scale import UpdateScale, scale_updates
 
 __all__ = [
     "AwareSynapses",
     "ContextGates",
+    "ContextMeans",
     "ElasticWeights",
     "FreshSteps",
     "Frozen",
     "GradientProjection",
+    "GrownParts",
     "HardAttention",
     "LazySGD",
     "Ledger",
@@ -52,6 +63,7 @@ __all__ = [
     "live_synapses",
     "observing",
     "scale_updates",
+    "synapse_positions",
     "synapses_of",
     "total_parameters",
 ]

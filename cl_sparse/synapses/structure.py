@@ -31,11 +31,18 @@ def structure_of(model: nn.Module) -> dict[str, Any]:
 def rebuild(model: nn.Module, structure: dict[str, Any]) -> None:
     """Give a net the shapes of another of the same architecture; what is in its tensors then means nothing.
 
-    Parameters stay the same objects. A net that has these shapes already is left alone.
+    Parameters stay the same objects. A net that has these shapes already is left alone. Modules that store more as
+    tasks come have a method ``make_room({name: shape})``, which makes the tensors that are not there yet.
 
     Raises:
         ValueError: it is a structure of another architecture.
     """
+    for name, module in model.named_modules():
+        if hasattr(module, "make_room"):
+            prefix = f"{name}." if name else ""
+            module.make_room(
+                {t.removeprefix(prefix): s for t, s in structure["tensors"].items() if t.startswith(prefix)}
+            )
     own = structure_of(model)
     if own == structure:
         return

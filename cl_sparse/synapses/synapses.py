@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cl_sparse.layers import SparseWeightsBase
 from cl_sparse.layers.active_linear import ActiveLinear
+from cl_sparse.layers.parts import Counts, PartsOfNet
 from cl_sparse.layers.sparse_linear import SparseLinear
 from cl_sparse.wiring.moved import index_of
 
@@ -123,7 +124,8 @@ def synapses_of(model: nn.Module) -> Iterator[Synapses]:
 
 def live_synapses(model: nn.Module) -> int:
     """Return the number of live synapses (weights, not biases) of ``model``."""
-    return sum(found.n_live for found in synapses_of(model))
+    counts = _counts(model)
+    return counts.live if counts else sum(found.n_live for found in synapses_of(model))
 
 
 def density(model: nn.Module) -> dict[str, float]:
@@ -131,9 +133,21 @@ def density(model: nn.Module) -> dict[str, float]:
     return {found.layer: found.n_live / found.positions for found in synapses_of(model)}
 
 
+def synapse_positions(model: nn.Module) -> int:
+    """Return the number of places of ``model`` where a synapse could be."""
+    counts = _counts(model)
+    return counts.positions if counts else sum(found.positions for found in synapses_of(model))
+
+
 def total_parameters(model: nn.Module) -> int:
     """Return the number of stored parameters of ``model``: all weights that are stored, live or not, and biases."""
-    return sum(parameter.numel() for parameter in model.parameters())
+    counts = _counts(model)
+    return counts.parameters if counts else sum(parameter.numel() for parameter in model.parameters())
+
+
+def _counts(model: nn.Module) -> Counts | None:
+    found = [parts.counts() for parts in model.modules() if isinstance(parts, PartsOfNet)]
+    return found[0] if found else None
 
 
 def _synapses_of(layer: str, module: nn.Module) -> Synapses | None:

@@ -42,6 +42,11 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     **{f"sparse-mlp-{name}": lambda head=head: mlp(head, **SPARSE) for name, head in HEADS.items()},
     **{f"cnn-{name}": lambda head=head: cnn(head) for name, head in HEADS.items()},
     **{f"sparse-cnn-{name}": lambda head=head: cnn(head, **SPARSE_CONV) for name, head in HEADS.items()},
+    "normalised-mlp-single": lambda: mlp(HEADS["single"], batch_norm=True, input_dropout=0.1, **SPARSE),
+    "normalised-live-single": lambda: mlp(
+        HEADS["single"], sparsify=True, weight_sparsity_fc=0.2, weights="sparse", batch_norm=True
+    ),
+    "normalised-cnn-single": lambda: cnn(HEADS["single"], batch_norm=True, input_dropout=0.1, **SPARSE_CONV),
     "independent": lambda: IndependentNets(mlp(HEADS["single"], **SPARSE) for _ in range(3)),
 }
 
@@ -189,3 +194,28 @@ def test_gpu_gives_the_logits_of_the_cpu(name: str) -> None:
     x, tasks = torch.randn(9, *SHAPE, dtype=torch.float64), torch.arange(9) % 3
     expected = model(x, tasks)
     torch.testing.assert_close(model.cuda()(x.cuda(), tasks.cuda()).cpu(), expected)
+
+
+def test_units_are_normalised_before_they_are_activated() -> None:
+    torch.manual_seed(0)
+    net = mlp(HEADS["single"], batch_norm=True, dropout=0.0)
+    names = [name for name, _ in net.features.named_children()]
+    assert names == ["flatten", "fc1", "norm1", "act1", "fc2", "norm2", "act2"]
+    seen: list[torch.Tensor] = []
+    net.features.act1.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    x = torch.randn(20, *SHAPE)
+    net(x)
+    units = net.features.fc1(x.flatten(1))
+    expected = (units - units.mean(0)) / (units.var(0, unbiased=False) + 1e-5).sqrt()
+    torch.testing.assert_close(seen[0], expected, rtol=1e-4, atol=1e-5)
+    assert len(net.consumers()["features.fc1"].per_unit) == 1
+    convolutions = [name for name, _ in cnn(HEADS["single"], batch_norm=True).features.named_children()]
+    assert convolutions[:3] == ["conv1", "norm1", "act1"]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"compute": "winners", "weight_sparsity_fc": 1.0}, {"weights": "sparse", "weight_sparsity_fc": 0.2}]
+)
+def test_what_computes_winners_alone_cannot_normalise(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="batch_norm needs all units"):
+        mlp(HEADS["single"], sparsify=True, percent_on_fc=0.1, batch_norm=True, **settings)

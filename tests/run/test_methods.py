@@ -54,3 +54,11 @@ def test_springs_projections_memories_and_old_nets_combine(make_run, tmp_path):
     stats, plain = run.run(tmp_path / "a.pt"), alone.run(tmp_path / "b.pt")
     assert set(stats["carried_bytes"][0]) >= {"Distillation", "DarkReplay", "AveragedGradient", "Mechanisms"}
     assert stats["accs"][-1, 0] > plain["accs"][-1, 0]
+
+
+def test_a_mini_batch_of_one_sample_is_not_normalised(make_run):
+    with pytest.raises(UserError, match="mb_size: 1 sample cannot be normalised"):
+        make_run(batch_norm=True, mb_size=1)
+    n = len(make_run().benchmark.train_stream[0].dataset)
+    with pytest.raises(UserError, match=rf"mb_size: {n - 1} leaves 1 of the {n} samples of task 0"):
+        make_run(batch_norm=True, mb_size=n - 1)
