@@ -68,7 +68,7 @@ class InferredContexts(nn.Module):
     def make_room(self, shapes: Mapping[str, Sequence[int]]) -> None:
         """Have means of the shape that is given by their name, if they are not there yet."""
         if "means" in shapes and self.means is None:
-            self.means = torch.zeros(*shapes["means"], device=self.counts.device)
+            self.means = torch.zeros(tuple(shapes["means"]), device=self.counts.device)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         if f"{prefix}means" in state_dict:

@@ -161,7 +161,7 @@ class GrownNet(PartsOfNet):
         like = self._weight(next(iter(self.hidden)))
         kinds = {"units": torch.int, "places": torch.int, "own": torch.bool, "values": like.dtype}
         dtype = self._fresh[name].dtype if name in self._fresh else kinds[name.rpartition(".")[2]]
-        return torch.zeros(*shape, dtype=dtype, device=like.device)
+        return torch.zeros(tuple(shape), dtype=dtype, device=like.device)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         own = {n.removeprefix(prefix): t.shape for n, t in state_dict.items() if n.startswith(f"{prefix}{_PARTS}.")}
