@@ -95,6 +95,11 @@ class ExperimentConfig(BaseModel):
         "all", description="Outputs the training loss sees in scenario class: of all, the seen, or the current classes."
     )
 
+    loss: Literal["cross_entropy", "squared"] = Field(
+        "cross_entropy",
+        description="Training loss: cross-entropy, or half the squared distance from one-hot targets over all outputs.",
+    )
+
     # The net
     cnn: bool = Field(False, description="Convolutional net; otherwise a multilayer perceptron.")
     hidden_units: int = Field(4000, ge=1, le=1_000_000, description="Units in each hidden fully connected layer.")

@@ -104,6 +104,10 @@ def _check_scenario(config: ExperimentConfig, name: str, stream: Stream) -> None
         raise ClashError(
             "loss_outputs", f"{config.loss_outputs} is for scenario class only, not {scenario}: choose all"
         )
+    if config.loss == "squared" and config.loss_outputs != "all":
+        raise ClashError("loss", f"squared is over all outputs, loss_outputs {config.loss_outputs} is not: choose all")
+    if config.loss == "squared" and scenario == "task" and config.effective_heads == "single":
+        raise ClashError("loss", "squared does not go with one head masked to a task's classes: choose heads: multi")
 
 
 def _check_options(config: ExperimentConfig, name: str, stream: Stream) -> None:

@@ -41,6 +41,7 @@ from cl_sparse.run.solved import class_table, features_of, readout_of, solved_ne
 from cl_sparse.seeding import derive_seed
 from cl_sparse.strategies.closed_form import ClosedFormLearner
 from cl_sparse.strategies.learner import Learner
+from cl_sparse.strategies.losses import SquaredError
 from cl_sparse.synapses import LazySGD, Mechanism
 from cl_sparse.synapses.context_means import ContextMeans
 from cl_sparse.synapses.readouts import Readout
@@ -238,6 +239,8 @@ def build_learner(
         classes = class_table(benchmark).to(device)
         return ClosedFormLearner(model=model, class_of=classes, generator=drawn, plugins=list(probes), **keywords)
     _check_batches(config, benchmark)
+    if config.loss == "squared":
+        keywords["criterion"] = SquaredError()
     plugins = [*method_plugins(config), RezeroWeights(), DecayBoostStrength(), StopOnDivergence()]
     on_top = _on_top(config, model, benchmark, device)
     if on_top is not None:
