@@ -29,6 +29,8 @@ LEARNERS = {
     "permuted": {**SPARSE, "benchmark": "PermutedDigits", "num_batch": 4},
     "validation": {"validation": 0.2},
     "frozen": {**SPARSE, "plugins": [{"name": "frozen", "share": 0.5, "leave": ["classifier*"]}]},
+    "slow_by_path": {**SPARSE, "scenario": "domain", "plugins": [{"name": "frozen", "rule": "path", "slow": 0.1}]},
+    "frozen_by_use": {"scenario": "class", "plugins": [{"name": "frozen", "rule": "use"}]},
     "frozen_winners": {
         **SPARSE,
         "weight_sparsity_fc": 1.0,

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from cl_sparse.synapses.passes import per_sample_mean
+from cl_sparse.synapses.importance import sensitivity
 from cl_sparse.synapses.quadratic import HOLD, Hold, Quadratic
 
 
@@ -40,15 +40,7 @@ class AwareSynapses(Quadratic):
     @torch.no_grad()
     def after_task(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:
         """Add the task's sensitivities."""
-        sensitivity = self.sensitivity(batches)
+        found = sensitivity(self.ledger.model, batches)
         for name, weight in self.ledger.current().items():
-            self.importance[name] += sensitivity[name]
+            self.importance[name] += found[name]
             self.anchor[name].copy_(weight)
-
-    def sensitivity(self, batches: Iterable[tuple[Tensor, ...]]) -> dict[str, Tensor]:
-        """Return the mean of |∂‖f(x)‖²/∂w|, by the parameter's name.
-
-        Args:
-            batches: ``(x, y, task labels)``; y is not looked at.
-        """
-        return per_sample_mean(self.ledger.model, batches, lambda logits, _: logits.square().sum(), torch.abs)

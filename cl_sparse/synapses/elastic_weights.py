@@ -7,8 +7,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from cl_sparse.synapses.importance import fisher
 from cl_sparse.synapses.ledger import Ledger
-from cl_sparse.synapses.passes import per_sample_mean
 from cl_sparse.synapses.quadratic import HOLD, Hold, Quadratic
 
 
@@ -66,9 +66,9 @@ class ElasticWeights(Quadratic):
     @torch.no_grad()
     def after_task(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:
         """Add the task's information."""
-        fisher = self.fisher(batches)
+        information = self.fisher(batches)
         for name, weight in self.ledger.current().items():
-            old, new, anchor = self.importance[name], fisher[name], self.anchor[name]
+            old, new, anchor = self.importance[name], information[name], self.anchor[name]
             if self.decay is None:
                 total = old + new
                 held = total > 0
@@ -84,13 +84,4 @@ class ElasticWeights(Quadratic):
         Args:
             batches: ``(x, y, task labels)``.
         """
-
-        def log_likelihood(logits: Tensor, y: Tensor) -> Tensor:
-            log_p = logits.log_softmax(1)
-            return log_p.gather(1, (y if self.labels == "given" else self._drawn(log_p))[:, None]).sum()
-
-        return per_sample_mean(self.ledger.model, batches, log_likelihood, torch.square, self.samples)
-
-    def _drawn(self, log_p: Tensor) -> Tensor:
-        p = log_p.detach().exp().cpu()
-        return torch.multinomial(p, 1, generator=self.generator)[:, 0].to(log_p.device)
+        return fisher(self.ledger.model, batches, self.generator, self.labels, self.samples)

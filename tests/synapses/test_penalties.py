@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cl_sparse.synapses import AwareSynapses, ElasticWeights, Ledger, Quadratic, SynapticIntelligence, observing
+from cl_sparse.synapses.importance import sensitivity
 from tests.synapses.nets import NETS, OPTIMIZERS, batch, train_step
 
 KINDS = ["conv", "dense", "live", "masked"]
@@ -53,7 +54,7 @@ def test_fisher_information_is_that_of_single_samples(kind: str) -> None:
         assert found.any(), name
     assert all(torch.equal(now, state[name]) for name, now in net.state_dict().items())
     limited = ElasticWeights(labels="given", samples=9)
-    limited.ledger = ledger
+    limited.ledger, limited.generator = ledger, ewc.generator
     first = [samples(0)[0], tuple(part[:2] for part in samples(0)[1])]
     for name, found in limited.fisher(samples(0)).items():
         torch.testing.assert_close(found, ewc.fisher(first)[name])
@@ -78,11 +79,9 @@ def test_with_drawn_labels_it_is_the_expectation_over_what_the_net_predicts() ->
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_sensitivity_is_that_of_single_samples(kind: str) -> None:
-    net, ledger = made(kind)
-    mas = AwareSynapses()
-    ledger.attach(mas)
+    net, _ = made(kind)
     expected = one_by_one(net, samples(0), lambda logits, _: logits.square().sum(), torch.abs)
-    for name, found in mas.sensitivity(samples(0)).items():
+    for name, found in sensitivity(net, samples(0)).items():
         torch.testing.assert_close(found, expected[name], rtol=1e-9, atol=1e-15)
 
 

@@ -1,0 +1,89 @@
+"""How much a task needs each synapse: what is asked when it ends, of the net as it is then."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from cl_sparse.synapses.observing import observing
+from cl_sparse.synapses.passes import as_rows, logits_of, outputs_as_rows, per_sample_mean, watching, weight_layers
+
+Batches = Iterable[tuple[Tensor, ...]]
+
+
+def fisher(
+    model: nn.Module,
+    batches: Batches,
+    generator: torch.Generator,
+    labels: Literal["drawn", "given"] = "drawn",
+    samples: int | None = None,
+) -> dict[str, Tensor]:
+    """Return the mean over samples of the squared gradient of log p(y|x), each sample's own, by the parameter's name.
+
+    With y drawn from what the net predicts it is the diagonal of the Fisher information.
+
+    Args:
+        model: as it is when the task has ended.
+        batches: ``(x, y, task labels)``.
+        generator: draws y.
+        labels: "drawn" from the net's predictions, or "given": the data's (the empirical Fisher information).
+        samples: the first ones, to average over; None: all.
+    """
+
+    def log_likelihood(logits: Tensor, y: Tensor) -> Tensor:
+        log_p = logits.log_softmax(1)
+        return log_p.gather(1, (y if labels == "given" else _drawn(log_p, generator))[:, None]).sum()
+
+    return per_sample_mean(model, batches, log_likelihood, torch.square, samples)
+
+
+def sensitivity(model: nn.Module, batches: Batches) -> dict[str, Tensor]:
+    """Return the mean over samples of |∂‖f(x)‖²/∂w|, by the parameter's name (Aljundi et al. 2018, eq. 2 and 4).
+
+    Args:
+        model: as it is when the task has ended.
+        batches: ``(x, y, task labels)``; y is not looked at.
+    """
+    return per_sample_mean(model, batches, lambda logits, _: logits.square().sum(), torch.abs)
+
+
+@torch.no_grad()
+def use(model: nn.Module, batches: Batches, readers: Mapping[str, Sequence[str]]) -> dict[str, Tensor]:
+    """Return the share of samples in which a synapse's unit and its input are both active, by the layer's name.
+
+    An input is active where it is not 0, and a unit where what its reader gets of it is not; a head's units always are.
+
+    Args:
+        model: as it is when the task has ended; of linear layers.
+        batches: ``(x, y, task labels)``.
+        readers: by the name of each hidden layer, those that read its units.
+
+    Returns:
+        (units, inputs) for each layer that was called.
+
+    Raises:
+        ValueError: a layer is a convolution, or a unit is several inputs of its reader.
+    """
+    layers, seen = weight_layers(model), 0
+    sums: dict[str, Tensor] = {}
+    with observing(model):
+        for batch in batches:
+            with watching(layers) as calls:
+                logits_of(model, batch)
+            called = {name: own[0] for name, own in calls.items() if own}
+            inputs = {name: (as_rows(layers[name], x) != 0).float() for name, (x, _) in called.items()}
+            for name, (_, output) in called.items():
+                reader = next((reader for reader in readers.get(name, ()) if reader in called), None)
+                units = torch.ones_like(outputs_as_rows(layers[name], output)) if reader is None else inputs[reader]
+                if inputs[name].shape[1] != 1 or units.shape[2] != output.shape[-1]:
+                    raise ValueError(f"{name}: which of its units are active is known of linear layers only")
+                both = units[:, 0].T @ inputs[name][:, 0]
+                sums[name] = sums[name] + both if name in sums else both
+            seen += len(batch[0])
+    return {name: found / max(1, seen) for name, found in sums.items()}
+
+
+def _drawn(log_p: Tensor, generator: torch.Generator) -> Tensor:
+    p = log_p.detach().exp().cpu()
+    return torch.multinomial(p, 1, generator=generator)[:, 0].to(log_p.device)
