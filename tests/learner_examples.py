@@ -92,6 +92,8 @@ LEARNERS = {
     "winning_subnetworks": {**SPARSE, "plugins": [{"name": "winning_subnetworks", "leave": ["classifier*"]}]},
     "fresh_steps": {**SPARSE, "train_ep": 3, "plugins": [{"name": "anneal_winners"}, {"name": "fresh_steps"}]},
     "decay_learning_rate": {"plugins": [{"name": "decay_learning_rate", "to": 0.1}]},
+    "augment": {"plugins": [{"name": "augment", "shift": 1}]},
+    "pooled_cnn": {"cnn": True, "conv_channels": [6, 8], "kernel_size": 3, "padding": True, "pool": 2, "train_ep": 1},
     "averaged_gradient": {"plugins": [{"name": "averaged_gradient", "mem_size": 100}]},
     "dark_replay": {**SPARSE, "scenario": "class", "plugins": [{"name": "dark_replay", "mem_size": 100}]},
     "distillation": {**SPARSE, "plugins": [{"name": "distillation"}]},

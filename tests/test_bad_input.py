@@ -40,7 +40,11 @@ def growing(first: str, link: str) -> str:
         ("--set lr=.nan", "--set lr: nan: a finite number is needed"),
         ("--set weight_decay=.inf", "--set weight_decay: inf: a finite number is needed"),
         ("--name SplitMNIST --set num_batch=6", "--set num_batch: 6 does not divide the 10 classes of mnist: choose 1"),
-        ("--set cnn=true", "--set cnn: the CNN's two 5x5 convolutions need 9x9 pixels or more, and digits has 8x8"),
+        (
+            "--set cnn=true padding=true kernel_size=4",
+            "--set kernel_size: maps keep their size (padding) with an odd one",
+        ),
+        ("--set cnn=true", "--set cnn: nothing is left of the 8x8 pixels of digits behind convolution 2"),
         ("--set plugins=[{name: rplay}]", "--set plugins: unknown plugin 'rplay', did you mean replay"),
         ("--set plugins.replay.mem_siz=1", "--set plugins.replay.mem_siz: unknown argument, did you mean mem_size"),
         ("--set strategy=cumulativ", "--set strategy: unknown strategy 'cumulativ', did you mean cumulative"),
@@ -80,7 +84,7 @@ def test_arguments(tmp_path: Path, argv: str, line: str) -> None:
         ("Mine: !!python/object/apply:os.mkdir [made]", "exps/mine.yaml:1: the tag '!!python/object/apply:os.mkdir'"),
         ("Mine: {lr: [}", "exps/mine.yaml:1: "),
         ("Mine: {inherits: MLP_1Layer, percent_on_fc: 1.5}", "exps/mine.yaml: Mine.percent_on_fc: 1.5 is out of range"),
-        ("Mine: {dropuot: 0}", "exps/mine.yaml: Mine.dropuot: unknown parameter, did you mean dropout?"),
+        ("Mine: {dropuot: 0}", "exps/mine.yaml: Mine.dropuot: unknown parameter, did you mean dropout or"),
         ("Mine: {lr: 1, lr: 2}", "exps/mine.yaml:1: 'lr' is there twice"),
         ("Mine:\n  lr: !!float 'x'", "exps/mine.yaml:2: the tag '!!float' is not allowed: plain data only"),
         (f"Mine:\n  lr: {'9' * 5000}", "exps/mine.yaml:2: '999"),
@@ -92,7 +96,7 @@ def test_arguments(tmp_path: Path, argv: str, line: str) -> None:
         ("Mine: {inherits: Mine}", "exps/mine.yaml: Mine.inherits: goes in a circle: Mine -> Mine"),
         ("Mine: {group: [Nobody]}", "exps/mine.yaml: Mine.group: unknown experiment 'Nobody'"),
         ("Mine: {benchmark: SplitMNIST, num_batch: 6}", "exps/mine.yaml: Mine.num_batch: 6 does not divide"),
-        ("Mine: {benchmark: SplitDigits, cnn: true}", "exps/mine.yaml: Mine.cnn: the CNN's"),
+        ("Mine: {benchmark: SplitDigits, cnn: true}", "exps/mine.yaml: Mine.cnn: nothing is left"),
     ],
 )
 def test_files(tmp_path: Path, text: str, line: str) -> None:

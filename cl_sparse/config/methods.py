@@ -28,6 +28,15 @@ class AnnealWinnersArguments(Arguments):
     start: float = Field(1.0, gt=0, le=1, description="Share of units that win in the first epoch of the first task.")
 
 
+class AugmentArguments(Arguments):
+    """Of ``cl_sparse.plugins.Augment``."""
+
+    flip: bool = Field(True, description="Whether half of the images are mirrored, left for right.")
+    shift: int = Field(
+        0, ge=0, le=1000, description="Most pixels that an image moves by, down and right; zeros come in."
+    )
+
+
 class DarkReplayArguments(Arguments):
     """Of ``cl_sparse.plugins.DarkReplay``."""
 

@@ -5,7 +5,7 @@ meant. Nothing here imports torch.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -102,6 +102,12 @@ class ExperimentConfig(BaseModel):
 
     # The net
     cnn: bool = Field(False, description="Convolutional net; otherwise a multilayer perceptron.")
+    conv_channels: list[Annotated[int, Field(ge=1, le=10_000)]] = Field(
+        [64, 128], min_length=1, max_length=20, description="Channels of each convolution (cnn)."
+    )
+    kernel_size: int = Field(5, ge=1, le=31, description="Side of the convolutions' kernels, pixels (cnn).")
+    padding: bool = Field(False, description="Zeros around the maps, so that they keep their size (cnn).")
+    pool: int = Field(1, ge=1, le=32, description="Max-pooling behind each convolution: side, pixels; 1: none (cnn).")
     hidden_units: int = Field(4000, ge=1, le=1_000_000, description="Units in each hidden fully connected layer.")
     hidden_layers: int = Field(1, ge=1, le=100, description="Hidden fully connected layers.")
     dropout: float = Field(0.5, ge=0, lt=1, description="Share of a hidden layer's outputs dropped in training.")

@@ -15,6 +15,7 @@ from pydantic import ValidationError, create_model
 from cl_sparse.config.methods import (
     AnnealWinnersArguments,
     Arguments,
+    AugmentArguments,
     DarkReplayArguments,
     DecayLearningRateArguments,
     DistillationArguments,
@@ -109,6 +110,7 @@ class Method:
 PLUGINS: dict[str, Method] = {
     "replay": Method("cl_sparse.plugins:Replay", ReplayArguments),
     "anneal_winners": Method("cl_sparse.plugins:AnnealWinners", AnnealWinnersArguments),
+    "augment": Method("cl_sparse.plugins:Augment", AugmentArguments),
     "averaged_gradient": Method("cl_sparse.plugins:AveragedGradient", ReplayArguments, known_as="agem"),
     "dark_replay": Method("cl_sparse.plugins:DarkReplay", DarkReplayArguments, known_as="der"),
     "distillation": Method("cl_sparse.plugins:Distillation", DistillationArguments, known_as="lwf"),

@@ -23,8 +23,6 @@ class ClashError(ValueError):
 CLASSES = {"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "cifar100": 100, "digits": 10}
 _SIDE = {"mnist": 28, "fashion_mnist": 28, "cifar10": 32, "cifar100": 32, "digits": 8}  # pixels
 _USER_DATA = ("image_folder:", "npz:")
-_SMALLEST_CNN_SIDE = 9  # two 5x5 convolutions without padding take 8 pixels off
-_CONV_CHANNELS = (64, 128)
 
 
 def benchmark_name(config: ExperimentConfig) -> str:
@@ -138,13 +136,8 @@ def _check_strategy(config: ExperimentConfig) -> None:
 
 
 def _check_net(config: ExperimentConfig, dataset: str | None) -> None:
-    side = _SIDE.get(dataset or "")
-    if config.cnn and side is not None and side < _SMALLEST_CNN_SIDE:
-        raise ClashError(
-            "cnn",
-            f"the CNN's two 5x5 convolutions need {_SMALLEST_CNN_SIDE}x{_SMALLEST_CNN_SIDE} pixels or more, and "
-            f"{dataset} has {side}x{side}: choose false",
-        )
+    if config.cnn:
+        _check_convolutions(config, dataset)
     if config.batch_norm and config.mb_size == 1:
         raise ClashError("mb_size", "1 sample cannot be normalised over the mini-batch (batch_norm): choose more")
     if config.cnn and config.weights == "sparse":
@@ -163,7 +156,20 @@ def _check_net(config: ExperimentConfig, dataset: str | None) -> None:
             "winners needs an MLP (cnn false) with sparsify, percent_on_fc below 1 and weight_sparsity_fc "
             "1: choose auto",
         )
-    if config.cnn and config.sparsify and round(config.percent_on_conv * min(_CONV_CHANNELS)) < 1:
-        raise ClashError(
-            "percent_on_conv", f"{config.percent_on_conv:g} of {min(_CONV_CHANNELS)} channels is no channel at all"
-        )
+
+
+def _check_convolutions(config: ExperimentConfig, dataset: str | None) -> None:
+    if config.padding and config.kernel_size % 2 == 0:
+        raise ClashError("kernel_size", f"maps keep their size (padding) with an odd one, not {config.kernel_size}")
+    start = side = _SIDE.get(dataset or "", 10**9)
+    for number, _ in enumerate(config.conv_channels, start=1):
+        side = (side - (0 if config.padding else config.kernel_size - 1)) // config.pool
+        if side < 1:
+            raise ClashError(
+                "cnn",
+                f"nothing is left of the {start}x{start} pixels of {dataset} behind convolution {number}: choose "
+                "false, padding, or fewer conv_channels",
+            )
+    fewest = min(config.conv_channels)
+    if config.sparsify and round(config.percent_on_conv * fewest) < 1:
+        raise ClashError("percent_on_conv", f"{config.percent_on_conv:g} of {fewest} channels is no channel at all")

@@ -1,6 +1,7 @@
 """The convolutional network of the experiments."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import nn
@@ -9,18 +10,19 @@ from cl_sparse.models.base import FeatureClassifier
 from cl_sparse.models.blocks import Sparsity, conv_block, linear_block
 from cl_sparse.models.heads import HeadFactory
 
-_CHANNELS = (64, 128)
-_KERNEL_SIZE = 5
-
 
 class SimpleCNN(FeatureClassifier):
-    """Two convolutions 5×5 (64 and 128 channels, no padding, no pooling), hidden layers as in the MLP, head.
+    """Convolutions, hidden layers as in the MLP, head. Unless told otherwise two, 5×5, without padding or pooling.
 
-    Sparse, a convolution is followed by ReLU and by k-winners among the channels of each location.
+    A convolution is followed by ReLU, sparse also by k-winners among the channels of each location, then by pooling.
 
     Args:
         input_shape: (C, H, W) of one sample, H and W at least 9.
         head: from the number of features to the head.
+        conv_channels: channels of each convolution.
+        kernel_size: side of their kernels, pixels.
+        padding: whether maps keep their size in a convolution, by zeros around them; for an odd kernel size.
+        pool: side of the squares, and their distance, of which the largest value is kept behind each; 1: no pooling.
         hidden_units: units per hidden layer.
         hidden_layers: number of hidden layers after the convolutions; 0 connects the head to the flattened maps.
         sparsify: k-winners and sparse weights; otherwise dense with ReLU, and the sparsity arguments are not used.
@@ -37,7 +39,8 @@ class SimpleCNN(FeatureClassifier):
         batch_norm: normalise each channel, and each hidden unit, over the mini-batch before it is activated.
 
     Raises:
-        ValueError: samples are not images, or are too small for two convolutions.
+        ValueError: samples are not images, or are too small for the convolutions; or the kernel size is even, and maps
+            are to keep their size.
     """
 
     def __init__(
@@ -45,6 +48,10 @@ class SimpleCNN(FeatureClassifier):
         input_shape: tuple[int, ...],
         head: HeadFactory,
         *,
+        conv_channels: Sequence[int] = (64, 128),
+        kernel_size: int = 5,
+        padding: bool = False,
+        pool: int = 1,
         hidden_units: int = 4000,
         hidden_layers: int = 1,
         sparsify: bool = False,
@@ -60,7 +67,10 @@ class SimpleCNN(FeatureClassifier):
         input_dropout: float = 0.0,
         batch_norm: bool = False,
     ) -> None:
-        channels, height, width = _image_shape(input_shape)
+        channels, *sides = _image_shape(input_shape)
+        around = kernel_size // 2 if padding else 0
+        if padding and kernel_size % 2 == 0:
+            raise ValueError(f"maps keep their size with an odd kernel size, not {kernel_size}")
         fc = Sparsity(
             sparsify=sparsify,
             percent_on=percent_on_fc,
@@ -74,22 +84,28 @@ class SimpleCNN(FeatureClassifier):
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         if input_dropout:
             layers["drop0"] = nn.Dropout(input_dropout)
-        for number, maps in enumerate(_CHANNELS, start=1):
-            layers.update(conv_block(number, channels, maps, _KERNEL_SIZE, conv, dropout, batch_norm))
-            channels, height, width = maps, height - _KERNEL_SIZE + 1, width - _KERNEL_SIZE + 1
+        for number, maps in enumerate(conv_channels, start=1):
+            layers.update(conv_block(number, channels, maps, kernel_size, conv, dropout, batch_norm, around))
+            if pool > 1:
+                layers[f"pool{number}"] = nn.MaxPool2d(pool)
+            channels, sides = maps, [(side + 2 * around - kernel_size + 1) // pool for side in sides]
+            if min(sides) < 1:
+                raise ValueError(_too_small(input_shape, number))
         layers["flatten"] = nn.Flatten()
-        units = channels * height * width
-        for number in range(len(_CHANNELS) + 1, len(_CHANNELS) + 1 + hidden_layers):
+        units = channels * sides[0] * sides[1]
+        for number in range(len(conv_channels) + 1, len(conv_channels) + 1 + hidden_layers):
             layers.update(linear_block(number, units, hidden_units, fc, dropout, batch_norm))
             units = hidden_units
         super().__init__(nn.Sequential(layers), head(units))
 
 
 def _image_shape(input_shape: tuple[int, ...]) -> tuple[int, int, int]:
-    smallest = len(_CHANNELS) * (_KERNEL_SIZE - 1) + 1
     if len(input_shape) != 3:
         raise ValueError(f"a CNN needs images of shape (channels, height, width), not samples of shape {input_shape}")
     channels, height, width = input_shape
-    if min(height, width) < smallest:
-        raise ValueError(f"the CNN needs images of at least {smallest}x{smallest} pixels, not {height}x{width}")
     return channels, height, width
+
+
+def _too_small(input_shape: tuple[int, ...], number: int) -> str:
+    _, height, width = input_shape
+    return f"images of {height}x{width} pixels are too small for the CNN: nothing is left of them behind conv{number}"

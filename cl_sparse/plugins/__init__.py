@@ -2,6 +2,7 @@
 
 from cl_sparse.plugins.accuracy import AccuracyRecorder
 from cl_sparse.plugins.annealing import AnnealWinners
+from cl_sparse.plugins.augment import Augment
 from cl_sparse.plugins.averaged_gradient import AveragedGradient
 from cl_sparse.plugins.base import Plugin
 from cl_sparse.plugins.boosting import DecayBoostStrength
@@ -23,6 +24,7 @@ from cl_sparse.plugins.sparsity import SparsityProbe
 __all__ = [
     "AccuracyRecorder",
     "AnnealWinners",
+    "Augment",
     "AveragedGradient",
     "Cumulative",
     "DarkReplay",

@@ -61,7 +61,7 @@ SHARED = (
     "input_dropout",
     "batch_norm",
 )
-CNN_ONLY = ("percent_on_conv", "weight_sparsity_conv")
+CNN_ONLY = ("conv_channels", "kernel_size", "padding", "pool", "percent_on_conv", "weight_sparsity_conv")
 
 
 def head_factory(config: ExperimentConfig, benchmark: Benchmark) -> HeadFactory:

@@ -96,7 +96,7 @@ def test_what_is_wrong_names_file_and_key() -> None:
     assert problem(a="A:", settings=()) == "mine/a.yaml: A: nothing (null): a mapping is needed"
     assert problem(a="A: {lr: 1}", settings=("lr=-1",)) == "--set lr: -1 is out of range: above 0"
     clash = problem("B", a="A: {cnn: true}", b="B: {inherits: A, benchmark: SplitDigits}")
-    assert clash.startswith("mine/a.yaml: A.cnn: the CNN's")
+    assert clash.startswith("mine/a.yaml: A.cnn: nothing is left")
     assert clash.endswith("(in B)")
 
 

@@ -158,7 +158,7 @@ def test_activation_layers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "message"), [((784,), "needs images"), ((1, 8, 8), "at least 9x9"), ((3, 32, 8), "32x8")]
+    ("shape", "message"), [((784,), "needs images"), ((1, 8, 8), "behind conv2"), ((3, 32, 8), "32x8")]
 )
 def test_cnn_on_data_that_it_cannot_take(shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -166,6 +166,8 @@ def test_cnn_on_data_that_it_cannot_take(shape: tuple[int, ...], message: str) -
 
 
 def test_smallest_image() -> None:
+    small = SimpleCNN((1, 3, 3), HEADS["single"], hidden_units=4, padding=True)
+    assert small(torch.randn(2, 1, 3, 3)).shape == (2, 6)
     assert SimpleCNN((1, 9, 9), HEADS["single"], hidden_units=4)(torch.randn(2, 1, 9, 9)).shape == (2, 6)
 
 
@@ -219,3 +221,17 @@ def test_units_are_normalised_before_they_are_activated() -> None:
 def test_what_computes_winners_alone_cannot_normalise(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="batch_norm needs all units"):
         mlp(HEADS["single"], sparsify=True, percent_on_fc=0.1, batch_norm=True, **settings)
+
+
+def test_maps_may_keep_their_size_and_be_pooled() -> None:
+    net = cnn(HEADS["single"], conv_channels=[4, 6, 8], kernel_size=3, padding=True, pool=2)
+    sizes: list[torch.Size] = []
+    for name, module in net.features.named_children():
+        if name.startswith(("conv", "pool")):
+            module.register_forward_hook(lambda _, inputs, output: sizes.append(output.shape[1:]))
+    x = torch.randn(3, *SHAPE)
+    net(x)
+    assert [tuple(size) for size in sizes] == [(4, 10, 11), (4, 5, 5), (6, 5, 5), (6, 2, 2), (8, 2, 2), (8, 1, 1)]
+    assert "features.conv2" in net.consumers()
+    with pytest.raises(ValueError, match="odd kernel size, not 4"):
+        cnn(HEADS["single"], kernel_size=4, padding=True)
