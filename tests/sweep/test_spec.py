@@ -45,6 +45,14 @@ def changed(base, **changes):
             "s.yaml: space.plugins.replai.mem_size: unknown plugin 'replai', did you mean replay?",
         ),
         (
+            changed(GRID, space={"plugins.replay.name": ["dumb"]}),
+            "s.yaml: space.plugins.replay.name: is no argument: the plugin's name, replay, stands in the key",
+        ),
+        (
+            changed(GRID, space={"num_tasks": [2]}),
+            "s.yaml: space.num_tasks: unknown parameter, did you mean num_batch?",
+        ),
+        (
             changed(GRID, space={"lr": {"choose": [0.1], "when": {"lrr": 1}}}),
             "s.yaml: quickstart_dense: when lrr: neither an earlier parameter of the space nor one of the experiment",
         ),
