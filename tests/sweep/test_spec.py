@@ -65,6 +65,10 @@ def changed(base, **changes):
         (changed(GRID, search="optuna"), "s.yaml: search optuna needs select and report: without, it would choose on"),
         (changed(TUNED, report=...), "s.yaml: select and report go together"),
         (changed(TUNED, report={"seeds": [101, 1]}), "s.yaml: select.seeds and report.seeds share 101: choose on"),
+        (
+            changed(TUNED, experiments=["plain", "plain_tuned"]),
+            "s.yaml: experiments: plain_tuned is what the best of plain goes by: leave one out",
+        ),
         (changed(TUNED, seeds=[1]), "s.yaml: seeds and trials stand in select and report"),
         (
             changed(TUNED, select={"seeds": [7], "trials": 3}),
