@@ -6,7 +6,6 @@ from pathlib import Path
 from cl_sparse.errors import UserError
 from cl_sparse.results.files import in_order, json_text, load_result
 from cl_sparse.results.packs import is_pack, lines_of, packed
-from cl_sparse.results.regular import check_not_a_link
 from cl_sparse.results.writing import write_atomically
 
 
@@ -18,11 +17,11 @@ def move_results(paths: Iterable[Path], target: Path) -> None:
         target: another folder, created where absent.
 
     Raises:
-        UserError: one cannot be read or moved, or the target is a link.
+        UserError: one cannot be read or moved.
     """
     for path in paths:
         try:
-            check_not_a_link(target).mkdir(exist_ok=True)
+            target.mkdir(exist_ok=True)
             if is_pack(path.parent):
                 _take_out(path, target)
             else:

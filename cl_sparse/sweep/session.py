@@ -144,15 +144,15 @@ def _show(plan: SweepPlan, runner: SweepRunner, choices: list[Choice], console: 
 def _print_choices(sweep: Sweep, choices: list[Choice], console: Console) -> None:
     assert sweep.select is not None
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in ("experiment", "chosen", f"{sweep.select.metric}, validation", "runner-up", "trials", "searched"):
-        table.add_column(head)
+    for head in ("experiment", "chosen", f"{sweep.select.metric}, validation", "runner-up", "points", "searched"):
+        table.add_column(head, overflow="fold")
     for choice in choices:
         second = f"{choice.second[1]:.4f}" if choice.second else "–"
         chosen = ", ".join(f"{key}={value}" for key, value in choice.point.items()) or "as it is"
-        trials = f"{choice.points}{f' ({choice.failed} without result)' if choice.failed else ''}"
-        table.add_row(choice.experiment, chosen, f"{choice.value:.4f}", second, trials, space.said(choice.searched))
+        points = f"{choice.points}{f' ({choice.failed} without result)' if choice.failed else ''}"
+        table.add_row(choice.experiment, chosen, f"{choice.value:.4f}", second, points, space.said(choice.searched))
     if console.is_terminal:
-        console.print(table)  # what is too wide is folded
+        console.print(table)  # which folds what is too wide
     else:
         print_whole(table, console)
     seeds = ", ".join(map(str, sweep.select.seeds))

@@ -3,10 +3,12 @@
 import pytest
 
 from cl_sparse.cli import main
+from cl_sparse.errors import UserError
 from cl_sparse.results import find_results, load_result, pack_results
 from cl_sparse.sweep import runner
+from cl_sparse.sweep.former import settle
 from cl_sparse.sweep.protocol import ranked
-from tests.sweep.sweeps import TUNED, write
+from tests.sweep.sweeps import TUNED, methods, write
 
 CONTENT = {**TUNED, "experiments": ["quickstart_dense"], "select": {"seeds": [100], "trials": 2}}
 
@@ -40,3 +42,11 @@ def test_a_winner_that_comes_back_runs_no_trial(tmp_path, monkeypatch, capsys, p
     assert rates(folder) == first
     assert len(rates(folder / "former")) == 2
     assert len(find_results(folder, "quickstart_dense")) == 2
+
+
+def test_no_link_leads_out_of_the_folder(tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "former").symlink_to(tmp_path / "other")
+    with pytest.raises(UserError, match="out/former: is a link: remove it"):
+        settle(tmp_path / "out", methods(tmp_path, CONTENT)["quickstart_dense"].chosen({}))
