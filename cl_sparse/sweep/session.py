@@ -27,6 +27,7 @@ from cl_sparse.run.terminal import Terminal, print_whole
 from cl_sparse.run.trial import tell_failure
 from cl_sparse.sweep import space
 from cl_sparse.sweep.command import UNFINISHED
+from cl_sparse.sweep.former import FORMER
 from cl_sparse.sweep.manifest import Manifest
 from cl_sparse.sweep.plan import SweepPlan
 from cl_sparse.sweep.runner import OutOfTime, SweepRunner
@@ -66,7 +67,8 @@ def run(plan: SweepPlan, manifest: Manifest) -> int:
 def _run(plan: SweepPlan, manifest: Manifest, deadline: float | None, benchmark: Benchmark) -> int:
     console, failures, trials = Terminal(), Failures(), sum(plan.trials().values())
     earlier = EarlierResults(plan.place.results_dir, plan.place.data_root, same_code=True)
-    for line in earlier.damaged():
+    former = EarlierResults(plan.place.results_dir / FORMER, plan.place.data_root)
+    for line in (*earlier.damaged(), *former.damaged()):
         failures.failed(f"{line}: move it away")
     if failures.exit_code:
         manifest.note("end", line="nothing was run: there are damaged results", exit_code=failures.exit_code)
