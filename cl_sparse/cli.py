@@ -57,6 +57,8 @@ class _Once(argparse.Action):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0, 2 for bad input, 130 when interrupted, 143 when terminated.
 
+    A loss that stopped being a number makes it 1, and ``--max-hours`` that were over 75.
+
     Args:
         argv: the arguments after the program's name; default: the process's own.
     """
@@ -219,9 +221,14 @@ def _sweep(arguments: argparse.Namespace) -> int:
     from cl_sparse.sweep.planning import plan_of
 
     plan = plan_of(arguments, _check_writable)
-    from cl_sparse.sweep.session import run
+    if arguments.dry_run:
+        from cl_sparse.sweep.dry_run import print_plan
 
-    return run(plan)
+        print_plan(plan)
+        return 0
+    from cl_sparse.sweep.start import start
+
+    return start(plan)
 
 
 def _pack(arguments: argparse.Namespace) -> int:

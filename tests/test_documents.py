@@ -8,6 +8,9 @@ from pathlib import Path
 
 from cl_sparse.config.experiments import load_experiments
 from cl_sparse.report.__main__ import main as report
+from cl_sparse.sweep.protocol import methods_of
+from cl_sparse.sweep.search import search_of
+from cl_sparse.sweep.spec import load_sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -49,6 +52,18 @@ def test_the_experiments_it_shows_are_valid(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (selection,) = load_experiments().select(["my_comparison"], {})
     assert [config.name for config in selection.configs] == ["split_mnist_sparse", "my_sparse"]
+
+
+def test_the_sweep_it_shows_is_valid(tmp_path, monkeypatch):
+    (yaml,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "sweeps.md").read_text(), re.DOTALL)
+    (tmp_path / "shown.yaml").write_text(yaml)
+    monkeypatch.chdir(tmp_path)
+    sweep = load_sweep(Path("shown.yaml"))
+    conditional = {
+        method.name: any("percent_on_fc" in point for point in iter(search_of(sweep, method.name, method.at).ask, None))
+        for method in methods_of(sweep, load_experiments())
+    }
+    assert [*conditional.values()] == [False, True, False]
 
 
 def test_every_experiment_it_names_exists():

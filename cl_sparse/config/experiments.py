@@ -200,6 +200,8 @@ def _with_arguments(plugins: object, arguments: Mapping[str, object], places: Ma
             raise UserError(f"{_said(key, places)}: {problem}")
         if not argument:
             raise UserError(f"{_said(key, places)}: plugins.{name}.ARGUMENT=VALUE is needed")
+        if argument == "name":
+            raise UserError(f"{_said(key, places)}: is no argument: the plugin's name, {name}, stands in the key")
         plugin = next((plugin for plugin in changed if plugin.get("name") == name), None)
         if plugin is None:
             plugin = {"name": name}
@@ -270,7 +272,8 @@ def _read(files: Iterable[Path]) -> dict[str, Entry]:
         for name, content in read_mapping(file).items():
             entry = _entry(name, content, shown(file))
             if name in entries:
-                raise UserError(f"{entry.place}: there is one of that name in {entries[name].file} already")
+                first = entries[name].file
+                raise UserError(f"{entry.place}: there is one of that name in {first} already: rename one of the two")
             entries[name] = entry
     return entries
 

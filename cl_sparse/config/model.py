@@ -312,7 +312,8 @@ def build_config(
         if key == "name":
             raise UserError(f"{place(key)}: an experiment is named by its key in the file, not by a parameter")
         if key not in ExperimentConfig.model_fields:
-            raise UserError(f"{place(key)}: unknown parameter{near(key, PARAMETER_NAMES)}")
+            hint = ", did you mean num_batch?" if key in _NUMBER_OF_TASKS else near(key, PARAMETER_NAMES)
+            raise UserError(f"{place(key)}: unknown parameter{hint}")
     try:
         config = ExperimentConfig.model_validate({**parameters, "name": name})
     except ValidationError as failure:
@@ -338,3 +339,4 @@ def _place(key: str, name: str, where: Mapping[str, str]) -> str:
 
 
 PARAMETER_NAMES = tuple(key for key in ExperimentConfig.model_fields if key != "name")
+_NUMBER_OF_TASKS = ("num_tasks", "n_tasks", "num_experiences", "n_experiences")  # what others call num_batch

@@ -175,7 +175,14 @@ def _labels(experiments: Sequence[Result]) -> list[str]:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, list) and value and all(isinstance(part, dict) and "name" in part for part in value):
+        return " ".join(map(_plugin, value))
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _plugin(plugin: Mapping[str, Any]) -> str:
+    arguments = ", ".join(f"{key}={_short(value)}" for key, value in plugin.items() if key != "name")
+    return f"{plugin['name']}({arguments})" if arguments else str(plugin["name"])
 
 
 def _benchmark(described: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from cl_sparse.results.files import (
     save_result,
     timestamp,
 )
+from cl_sparse.results.moving import move_results
 from cl_sparse.results.writing import write_atomically
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "json_text",
     "load_complete_result",
     "load_result",
+    "move_results",
     "pack_results",
     "parse_file_name",
     "prepare_results_dir",

@@ -132,10 +132,11 @@ def find_results(results_dir: Path, name: str | None = None) -> list[Path]:
         raise UserError(f"results directory {results_dir}: there is no such directory")
     found: dict[ResultName, Path] = {}
     there = list(results_dir.iterdir())
-    packs = [path for path in there if is_pack(path) and name in (None, path.name.removesuffix(SUFFIX))]
+    wanted = None if name is None else file_name_of(name)
+    packs = [path for path in there if is_pack(path) and wanted in (None, path.name.removesuffix(SUFFIX))]
     for path in (*there, *(member for pack in packs for member in members(pack))):
         parsed = parse_file_name(path)
-        if parsed is None or (name is not None and parsed.name != file_name_of(name)):
+        if parsed is None or wanted not in (None, parsed.name):
             continue
         if path.suffix == ".pkl" or parsed not in found:
             found[parsed] = path
@@ -174,13 +175,18 @@ def _pack(pack: Path, paths: list[Path], hidden: Path) -> int:
     for path in paths:
         lines[path.stem] = _line(path)
     try:
-        replace_whole(pack, packed(lines, lambda stem: parse_file_name(Path(f"{stem}.json")) or ()), hidden)
+        replace_whole(pack, packed(lines, in_order), hidden)
         for path in paths:
             for suffix in (".json", ".pkl"):
                 path.with_suffix(suffix).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"results directory {pack.parent}: cannot pack {pack.name} ({error.strerror})") from error
     return len(lines)
+
+
+def in_order(stem: str) -> tuple[object, ...]:
+    """Return what a pack's lines are sorted by: name, time, seed and copy of the result that goes by ``stem``."""
+    return parse_file_name(Path(f"{stem}.json")) or ()
 
 
 def _line(path: Path) -> bytes:

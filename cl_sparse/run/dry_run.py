@@ -84,11 +84,15 @@ def estimate(config: ExperimentConfig, seed: int, data_root: Path | None, device
 
 
 def print_estimates(
-    configs: Sequence[tuple[ExperimentConfig, int]], data_root: Path | None, device: torch.device, console: Console
+    configs: Sequence[tuple[ExperimentConfig, int]],
+    data_root: Path | None,
+    device: torch.device,
+    console: Console,
+    runs: str = "seeds",
 ) -> None:
-    """Print a table of the estimated hours per experiment; ``configs`` pairs each with the seeds still to run."""
+    """Print a table of the estimated hours per experiment; ``configs`` pairs each with the ``runs`` still to make."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in ("experiment", "seeds", "steps per run", "ms per step", "hours per run", "hours in all"):
+    for head in ("experiment", runs, "steps per run", "ms per step", "hours per run", "hours in all"):
         table.add_column(head, no_wrap=True, justify="left" if head == "experiment" else "right")
     total = 0.0
     for config, seeds in configs:

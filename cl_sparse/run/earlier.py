@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cl_sparse.config import ExperimentConfig
 from cl_sparse.config.identity import differing, short_hash
+from cl_sparse.errors import UserError
 from cl_sparse.report import Result, data_fingerprint, slim
 from cl_sparse.results import file_name_of, find_results, load_complete_result, parse_file_name
 from cl_sparse.run import build, provenance
@@ -72,6 +73,17 @@ class EarlierResults:
     def forget_listing(self) -> None:
         """Look for new files when next asked."""
         self._files = None
+
+    def damaged(self) -> list[str]:
+        """Read all results that are there; return a line on each that cannot be."""
+        problems = []
+        for path in (path for paths in self._listing().values() for path in paths):
+            try:
+                self._add(path)
+            except UserError as error:
+                problems.append(str(error))
+        self._files = {}
+        return problems
 
     def find(self, config: ExperimentConfig, seed: int) -> Earlier | OtherData | None:
         """Return what stands for the run, the newest, finished ones first; else one with other data, if there is.

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+UNFINISHED = 75  # what sendmail's EX_TEMPFAIL is: not finished, try again
 _MOST_HOURS = 10_000.0
 
 
@@ -17,8 +18,10 @@ def add_options(add: Callable[..., Any]) -> None:
     add("--ray-address", metavar="ADDRESS", help="a Ray cluster (default: a Ray on this machine, for --jobs trials)")
     add("--gpus", type=_gpus, default=0.0, metavar="G", help="GPUs of each trial, for Ray; may be a part of one")
     add("--slurm", nargs="+", default=[], metavar="KEY=VALUE", help="options of Slurm, for example partition=long")
-    add("--max-hours", type=_hours, metavar="H", help="stop after so many hours; the same command goes on")
+    hours_help = f"stop after so many hours, with exit code {UNFINISHED}; the same command goes on"
+    add("--max-hours", type=_hours, metavar="H", help=hours_help)
     add("--force", action="store_true", help="run finished trials again")
+    add("--dry-run", action="store_true", help="print the trials and how long they would take, and do nothing else")
     add("--status", type=Path, metavar="DIR", help="print how far the sweep in this folder is, and do nothing else")
 
 

@@ -1,7 +1,8 @@
 """The manifest of a sweep's folder: what was planned, begun, finished, and what came to nothing.
 
 ``manifest.jsonl`` has a line of JSON per event and only ever grows; what a killed process left of a line is cut off by
-the next one. It tells ``--status`` how far a sweep is. Which trials need not run again the result files tell, not it.
+the next one. It tells ``--status`` how far a sweep is, and which trials a scheduler has stopped early; which others
+need not run again the result files tell.
 """
 
 import json
@@ -49,7 +50,11 @@ def sole_sweep(folder: Path) -> Iterator[None]:
 
 
 class Manifest:
-    """The manifest while a sweep writes it."""
+    """The manifest while a sweep writes it.
+
+    Attributes:
+        stopped_early: hash of the config, seed, and what it was made with, of each trial that was when this was read.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Cut off what a killed process left half-written; nobody else may be writing.
@@ -58,10 +63,11 @@ class Manifest:
             UserError: there is a file of that name that is no manifest, or it cannot be written.
         """
         self._path = folder / _NAME
+        self.stopped_early: set[tuple[str, int, str]] = set()
         try:
             check_not_a_link(self._path)
             if self._path.exists():
-                _check_is_manifest(check_regular(self._path))
+                self.stopped_early = _read_own(check_regular(self._path)).stopped_early
             with self._path.open("a+b") as file:
                 file.seek(0)
                 content = file.read()
@@ -93,12 +99,13 @@ class Manifest:
         return UserError(f"{self._path}: cannot be written ({error.strerror})")
 
 
-def _check_is_manifest(path: Path) -> None:
-    """Raise if a file holds anything but a manifest's lines, of which the last may be half-written."""
-    read_manifest(path)
+def _read_own(path: Path) -> "Progress":
+    """Return what a manifest says; raise if it holds anything but its lines, of which the last may be half-written."""
+    found = read_manifest(path)
     last = path.read_bytes().rpartition(b"\n")[2]
     if not (last.startswith(_START) or _START.startswith(last)):
         raise UserError(f"{path}: is no manifest of a sweep: move it away, or choose another --results-dir")
+    return found
 
 
 class _Facts(BaseModel):
@@ -127,6 +134,7 @@ class State(_Facts):
     Attributes:
         values: parameter -> value.
         worth, seconds: of a finished one.
+        config, made_with: of one that was stopped early, a hash of its config, and what code and data are.
     """
 
     event: Literal["begun", "finished", "stopped", "failed", "stopped early"]
@@ -137,6 +145,8 @@ class State(_Facts):
     values: dict[str, Any] = {}
     worth: float = math.nan
     seconds: float = Field(0.0, ge=0, le=1e12)
+    config: str = ""
+    made_with: str = ""
 
 
 class End(_Facts):
@@ -157,11 +167,13 @@ class Progress:
         plan: of its newest start.
         states: of each trial.
         ended: how that start ended, if it has.
+        stopped_early: as `Manifest` has it, in whatever start.
     """
 
     plan: Plan = field(default_factory=Plan)
     states: dict[tuple[str, str, int, int], State] = field(default_factory=dict)
     ended: End | None = None
+    stopped_early: set[tuple[str, int, str]] = field(default_factory=set)
 
 
 def read_progress(folder: Path) -> Progress:
@@ -187,9 +199,11 @@ def read_manifest(path: Path) -> Progress:
             problem = f"is no line of a manifest of version {VERSION}: move the file away; no result is in it"
             raise UserError(f"{path}:{number}: {problem}") from None
         if isinstance(facts, Plan):
-            found = Progress(plan=facts)
+            found = Progress(plan=facts, stopped_early=found.stopped_early)
         elif isinstance(facts, End):
             found.ended = facts
         else:
             found.states[facts.experiment, facts.phase, facts.point, facts.seed] = facts
+            if facts.event == "stopped early":
+                found.stopped_early.add((facts.config, facts.seed, facts.made_with))
     return found

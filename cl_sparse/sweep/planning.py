@@ -49,7 +49,8 @@ def plan_of(arguments: argparse.Namespace, check_writable: Callable[[Path], None
         quiet=arguments.quiet,
     )
     _check_executor(plan)
-    check_writable(folder)
+    if not arguments.dry_run:
+        check_writable(folder)
     configs = tuple(method.at({}) for method in methods)
     for config in configs:
         check_memory(config)

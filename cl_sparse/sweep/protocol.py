@@ -69,10 +69,15 @@ def methods_of(sweep: Sweep, catalogue: Catalogue) -> list[Method]:
     """Return the experiments of a sweep.
 
     Raises:
-        UserError: one is unknown, or has a space without being in the sweep.
+        UserError: one is unknown, goes by the name of another's best point, or has a space without being in the sweep.
     """
     selections = catalogue.select(sweep.experiments, option=f"{sweep.file}: experiments")
     names = list(dict.fromkeys(config.name for selection in selections for config in selection.configs))
+    for name in names:
+        if sweep.select is not None and f"{name}{TUNED}" in names:
+            raise UserError(
+                f"{sweep.file}: experiments: {name}{TUNED} is what the best of {name} goes by: leave one out"
+            )
     for name in sweep.spaces:
         if name not in names:
             raise UserError(f"{sweep.file}: spaces.{name}: is none of the sweep's experiments: {', '.join(names)}")

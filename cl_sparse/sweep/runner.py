@@ -1,5 +1,6 @@
 """Runs a sweep: tries the points, chooses, reports, and leaves everything in one folder."""
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -11,18 +12,22 @@ import numpy as np
 from cl_sparse.errors import UserError
 from cl_sparse.report import Result, slim
 from cl_sparse.results import load_complete_result
+from cl_sparse.run import provenance
 from cl_sparse.run.earlier import Earlier, EarlierResults
 from cl_sparse.run.executors.base import Executor, StoppedEarlyError
 from cl_sparse.run.group import Failures
-from cl_sparse.run.plan import Workplace
 from cl_sparse.run.progress import RunProgress, TrialBar
 from cl_sparse.run.trial import Trial, stand_in
+from cl_sparse.sweep.countdown import Countdown
 from cl_sparse.sweep.entry import Entry
+from cl_sparse.sweep.former import settle
 from cl_sparse.sweep.manifest import Manifest
+from cl_sparse.sweep.plan import SweepPlan
 from cl_sparse.sweep.protocol import Method, ranked, worth
 from cl_sparse.sweep.search import Search
-from cl_sparse.sweep.spec import Sweep
-from cl_sparse.sweep.winners import Choice
+from cl_sparse.sweep.winners import Choice, write_winners
+
+_LOOK = 0.5  # seconds between two looks at what was queued
 
 
 class OutOfTime(Exception):  # noqa: N818 (no error)
@@ -33,9 +38,7 @@ class SweepRunner:
     """Runs a sweep's trials.
 
     Args:
-        sweep: what to run.
-        searches: by experiment.
-        place: where.
+        plan: what to run, and where.
         executor: what runs the trials.
         earlier: what was in the folder; None: nothing stands for a trial.
         manifest: where events go.
@@ -43,6 +46,7 @@ class SweepRunner:
         failures: where failures go.
         window: trials to have under way or waiting.
         deadline: of `time.monotonic`, or None.
+        data: their fingerprint.
 
     Attributes:
         results: what came out, to be shown: all of a plain sweep, the reported ones of one that chooses.
@@ -51,9 +55,7 @@ class SweepRunner:
 
     def __init__(
         self,
-        sweep: Sweep,
-        searches: dict[Method, Search],
-        place: Workplace,
+        plan: SweepPlan,
         executor: Executor,
         earlier: EarlierResults | None,
         manifest: Manifest,
@@ -61,18 +63,22 @@ class SweepRunner:
         failures: Failures,
         window: int,
         deadline: float | None,
+        data: str,
     ) -> None:
         """Run nothing yet."""
-        self.sweep, self.searches, self.place, self.executor = sweep, searches, place, executor
+        self.sweep, self.searches, self.place, self.executor = plan.sweep, plan.searches, plan.place, executor
         self.earlier, self.manifest, self.progress, self.failures = earlier, manifest, progress, failures
         self._window, self._deadline = window, deadline
+        self._made_with = f"{provenance.code_hash()} {data}"
         self._pending: dict[Future[Path], tuple[Entry, TrialBar]] = {}
+        self._queued: set[Future[Path]] = set()
         self._done: dict[tuple[str, int], float] = {}
         self._seeds_left: dict[tuple[str, int], int] = {}
         self._values: dict[tuple[str, int], list[float]] = {}
         self._points: dict[tuple[str, int], dict[str, object]] = {}
+        self._countdown = Countdown(sum(plan.trials().values()))
         self.results: list[Result] = []
-        self.worths: dict[str, dict[int, float]] = {method.name: {} for method in searches}
+        self.worths: dict[str, dict[int, float]] = {method.name: {} for method in plan.searches}
 
     def run(self) -> list[Choice]:
         """Run everything; return what was chosen.
@@ -84,12 +90,23 @@ class SweepRunner:
         if self.sweep.select is None or self.sweep.report is None:
             return []
         choices = [choice for method in self.searches if (choice := self._choose(method)) is not None]
+        self._settle(choices)
         self._run_all(
             Entry(choice.experiment, "report", -1, choice.point, Trial(choice.chosen, seed))
             for choice in choices
             for seed in self.sweep.report.seeds
         )
         return choices
+
+    def _settle(self, choices: list[Choice]) -> None:
+        """Write down what was chosen, and move the results of former winners aside."""
+        folder = self.place.results_dir
+        if choices:
+            write_winners(folder, self.sweep, choices)
+        for choice in choices:
+            settle(folder, choice.chosen)
+        if self.earlier is not None:
+            self.earlier.forget_listing()
 
     def _tries(self, method: Method, search: Search) -> Iterator[Entry]:
         """Yield the trials of each point, asking for the next point when its first trial is needed."""
@@ -110,9 +127,10 @@ class SweepRunner:
             while any(other.key == entry.key for other, _ in self._pending.values()):
                 self._collect()  # the very same trial is under way
             if entry.key in self._done:
+                self._countdown.count(ran=False)
                 self._take_note(entry, self._done[entry.key])
                 self.progress.watch(entry.title).end()
-            elif not self._stood_in(entry):
+            elif not self._stood_in(entry) and not self._was_stopped_early(entry):
                 self._submit(entry)
             while len(self._pending) >= self._window:
                 self._collect()
@@ -130,29 +148,51 @@ class SweepRunner:
         bar.end()
         return True
 
+    def _was_stopped_early(self, entry: Entry) -> bool:
+        """Leave a trial alone that a scheduler has stopped in an earlier command."""
+        stands = self.earlier is not None and self.sweep.scheduler is not None
+        if not stands or (*entry.key, self._made_with) not in self.manifest.stopped_early:
+            return False
+        self._stopped_early(entry, f"stopped early by an earlier command  ({self._countdown.count(ran=False)})")
+        return True
+
+    def _stopped_early(self, entry: Entry, line: str) -> None:
+        self.progress.say(f"{entry.title}  {line}")
+        self._note("stopped early", entry, config=entry.key[0], made_with=self._made_with)
+        self._take_note(entry, math.nan)
+
     def _submit(self, entry: Entry) -> None:
-        self._note("begun", entry)
         bar = self.progress.watch(entry.title)
-        self._pending[self.executor.submit(entry.trial, bar)] = entry, bar
+        future = self.executor.submit(entry.trial, bar)
+        self._pending[future] = entry, bar
+        self._queued.add(future)
+
+    def _wait(self) -> set[Future[Path]]:
+        """Wait for trials; note meanwhile which of those that were queued have begun."""
+        while True:
+            left = math.inf if self._deadline is None else self._deadline - time.monotonic()
+            done, _ = wait(self._pending, timeout=min(_LOOK, max(0.0, left)), return_when=FIRST_COMPLETED)
+            for future in [future for future in self._queued if future.running() or future.done()]:
+                self._queued.remove(future)
+                self._note("begun", self._pending[future][0])
+            if done:
+                return done
+            if left <= 0:
+                raise OutOfTime
 
     def _collect(self) -> None:
         """Wait for a trial, and take what it came to."""
-        left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
-        done, _ = wait(self._pending, timeout=left, return_when=FIRST_COMPLETED)
-        if not done:
-            raise OutOfTime
-        for future in done:
+        for future in self._wait():
             entry, bar = self._pending.pop(future)
             bar.end()
             try:
                 path = future.result()
                 config, stats = load_complete_result(path)
             except StoppedEarlyError as early:
-                self.progress.say(f"{entry.title}  {early}")
-                self._note("stopped early", entry)
-                self._take_note(entry, float("nan"))
+                self._stopped_early(entry, f"{early}  ({self._countdown.count(ran=True)})")
             except Exception as error:  # a fault of ours costs one trial, not the sweep
                 problem = str(error) if isinstance(error, UserError) else f"a fault of this program: {error}"
+                self._countdown.count(ran=True)
                 self.failures.failed(f"{entry.title}: {problem}")
                 self._note("failed", entry, problem=problem)
                 self._take_note(entry, float("nan"))
@@ -163,6 +203,7 @@ class SweepRunner:
         stats = result[1]
         select = self.sweep.select if entry.phase == "try" else None
         value = worth(select, stats)
+        place = self._countdown.count(ran=not again)
         if stats.get("stopped") is not None:
             self.failures.stopped(f"{entry.title} stopped: {stats['stopped']}")
             self._note("stopped", entry, problem=stats["stopped"], result=path.name)
@@ -172,7 +213,7 @@ class SweepRunner:
             metric = select.metric if select else "acc"
             on = "validation" if select else "test"
             said = "finished earlier" if again else f"{seconds:.1f} s"
-            self.progress.say(f"{entry.title}  {metric} on {on} data {value:.4f}  ({said})")
+            self.progress.say(f"{entry.title}  {metric} on {on} data {value:.4f}  ({said}; {place})")
         if self.sweep.select is None or entry.phase == "report":
             self.results.append(result)
         self._take_note(entry, value)

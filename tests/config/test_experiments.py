@@ -116,7 +116,9 @@ def test_inheritance_in_a_circle_and_from_a_group() -> None:
 
 
 def test_duplicates() -> None:
-    assert problem(a="A: {}", b="A: {}") == "mine/b.yaml: A: there is one of that name in mine/a.yaml already"
+    assert problem(a="A_tuned: {}", b="A_tuned: {}") == (
+        "mine/b.yaml: A_tuned: there is one of that name in mine/a.yaml already: rename one of the two"
+    )
     Path("mine/b.yaml").unlink()
     assert problem(a="A: {}\nA: {}") == "mine/a.yaml:2: 'A' is there twice"
     assert problem(a="A:\n  lr: 1\n  lr: 2") == "mine/a.yaml:3: 'lr' is there twice"
@@ -240,6 +242,8 @@ def test_an_argument_of_a_plugin_can_be_set_alone(name: str, settings: tuple[str
         ("plugins.replay.memsize=1", "--set plugins.replay.memsize: unknown argument, did you mean mem_size?"),
         ("plugins.replay.mem_size=0", "--set plugins.replay.mem_size: 0 is out of range: at least 1"),
         ("plugins.cumulative.x=0", "--set plugins.cumulative.x: unknown argument: it takes none"),
+        ("plugins.replay.name=x", "--set plugins.replay.name: is no argument: the plugin's name, replay, stands in"),
+        ("num_tasks=3", "--set num_tasks: unknown parameter, did you mean num_batch?"),
         ("plugins.replay=3", "--set plugins.replay: plugins.replay.ARGUMENT=VALUE is needed"),
         ("plugins=[{name: replay, mem_size: 0}]", "--set plugins.replay.mem_size: 0 is out of range: at least 1"),
         ("plugin.replay.mem_size=3", "--set plugin.replay.mem_size: unknown parameter"),

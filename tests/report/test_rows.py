@@ -60,8 +60,8 @@ def test_a_result_from_before_a_parameter_existed_is_of_the_same_experiment(resu
         result(seed=0, config={"plugins": [{**replay, "mem_size": 7, "batch_size_mem": None}]}),
     ]
     assert [(row.experiment, row.n_seeds) for row in rows_of(runs)] == [
-        ("dense (plugins=[{'name': 'replay'}])", 2),
-        ("dense (plugins=[{'name': 'replay', 'mem_size': 7}])", 1),
+        ("dense (plugins=replay)", 2),
+        ("dense (plugins=replay(mem_size=7))", 1),
     ]
 
 

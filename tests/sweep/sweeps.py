@@ -24,6 +24,7 @@ TUNED = {
     "report": {"seeds": [0, 1]},
 }
 SPLIT = {"split_digits": {"inherits": "quickstart_dense", "benchmark": "SplitDigits", "scenario": "class"}}
+SPLIT |= {key: {"inherits": "quickstart_dense"} for key in ("plain", "plain_tuned")}
 
 
 def write(folder: Path, content: dict[str, Any], name: str = "s.yaml") -> Path:

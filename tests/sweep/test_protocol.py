@@ -1,14 +1,18 @@
 """Choosing is honest: on validation samples, on streams that no reported run sees."""
 
+import io
 import math
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from cl_sparse.errors import UserError
 from cl_sparse.run.build import build_benchmark
 from cl_sparse.sweep.protocol import ranked, worth
+from cl_sparse.sweep.session import _print_choices
 from cl_sparse.sweep.spec import Select
+from cl_sparse.sweep.winners import Choice
 from tests.sweep.sweeps import TUNED, methods
 
 
@@ -69,3 +73,14 @@ def test_ranks():
     values = {3: 0.3, 0: 0.1, 1: math.nan, 2: 0.3}  # in the order in which they came to their end
     assert ranked(Select(seeds=[1], trials=1), values) == [2, 3, 0]
     assert ranked(Select(seeds=[1], trials=1, metric="forgetting"), values) == [0, 2, 3]
+
+
+def test_a_narrow_terminal_folds_the_table_and_cuts_nothing(folder):
+    method = methods(folder, TUNED)["quickstart_dense"]
+    point = {"lr": 0.1, "plugins.synaptic_intelligence.c": 0.25}
+    choice = Choice(method.name, method.at({}), method.chosen({"lr": 0.1}), point, 0.5, None, 2, 1, method.sweep.space)
+    console = Console(file=io.StringIO(), width=70, force_terminal=True, color_system=None)
+    _print_choices(method.sweep, [choice], console)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines[:-1])) <= 70
+    assert "…" not in "".join(lines)

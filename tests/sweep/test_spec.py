@@ -45,6 +45,14 @@ def changed(base, **changes):
             "s.yaml: space.plugins.replai.mem_size: unknown plugin 'replai', did you mean replay?",
         ),
         (
+            changed(GRID, space={"plugins.replay.name": ["dumb"]}),
+            "s.yaml: space.plugins.replay.name: is no argument: the plugin's name, replay, stands in the key",
+        ),
+        (
+            changed(GRID, space={"num_tasks": [2]}),
+            "s.yaml: space.num_tasks: unknown parameter, did you mean num_batch?",
+        ),
+        (
             changed(GRID, space={"lr": {"choose": [0.1], "when": {"lrr": 1}}}),
             "s.yaml: quickstart_dense: when lrr: neither an earlier parameter of the space nor one of the experiment",
         ),
@@ -57,6 +65,10 @@ def changed(base, **changes):
         (changed(GRID, search="optuna"), "s.yaml: search optuna needs select and report: without, it would choose on"),
         (changed(TUNED, report=...), "s.yaml: select and report go together"),
         (changed(TUNED, report={"seeds": [101, 1]}), "s.yaml: select.seeds and report.seeds share 101: choose on"),
+        (
+            changed(TUNED, experiments=["plain", "plain_tuned"]),
+            "s.yaml: experiments: plain_tuned is what the best of plain goes by: leave one out",
+        ),
         (changed(TUNED, seeds=[1]), "s.yaml: seeds and trials stand in select and report"),
         (
             changed(TUNED, select={"seeds": [7], "trials": 3}),

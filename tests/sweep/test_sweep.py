@@ -41,6 +41,7 @@ def test_a_grid_runs_once_and_what_is_added_runs_alone(folder, capsys):
     assert sweep(folder, GRID) == 0
     out = capsys.readouterr().out
     assert out.count("acc on test data") == 8
+    assert out.count("; 8/8)") == out.count("; 3/8, ") == 1
     assert "quickstart_dense (hidden_units=20, lr=0.05)" in out
     first = find_results(folder / FOLDER)
     assert len(first) == 8
@@ -49,6 +50,7 @@ def test_a_grid_runs_once_and_what_is_added_runs_alone(folder, capsys):
     assert sweep(folder, {**GRID, "space": {"lr": [0.05, 0.1, 0.2], "hidden_units": [20, 30]}}) == 0
     out = capsys.readouterr().out
     assert out.count("finished earlier") == 8
+    assert [path.name for path in (folder / FOLDER).glob("*.png")] == ["s_accuracy.png"]
     added = [load_result(path)[0]["lr"] for path in find_results(folder / FOLDER) if path not in first]
     assert added == [0.2] * 4
     assert [event["event"] for event in events(folder)].count("begun") == 12
@@ -153,10 +155,41 @@ def test_a_trial_that_fails_costs_the_others_nothing(folder, capsys):
 
 
 def test_hours_that_are_over(folder, capsys):
-    assert sweep(folder, {**GRID, "set": {**SMALL, "train_ep": 2000}}, "--max-hours", "0.0008") == 0
+    assert sweep(folder, {**GRID, "set": {**SMALL, "train_ep": 2000}}, "--max-hours", "0.0008") == 75
     assert "stopped after 0.0008 hours: the same command goes on" in capsys.readouterr().out
     assert events(folder)[-1]["line"].startswith("stopped after")
     assert not list((folder / FOLDER / "checkpoints").glob("*.lock"))
+
+
+def test_damaged_results_are_named_before_anything_runs(folder, capsys):
+    content = {**GRID, "space": {}}
+    assert sweep(folder, content) == 0
+    (folder / FOLDER / "former").mkdir()
+    for path in (folder / FOLDER).glob("*_seed1.*"):
+        path.rename(folder / FOLDER / "former" / path.name)
+    damaged = [*find_results(folder / FOLDER), *find_results(folder / FOLDER / "former")]
+    for path in damaged:
+        path.write_bytes(b"x")
+    capsys.readouterr()
+    assert sweep(folder, {**content, "seeds": [2, 0, 1]}) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [["error", str(path.relative_to(folder))] for path in damaged]
+    assert all(line.endswith(": move it away") for line in lines)
+    assert [event["event"] for event in events(folder)[-2:]] == ["plan", "end"]
+    assert find_results(folder / FOLDER) == damaged[:1]
+
+
+def test_a_dry_run_says_what_would_be_and_writes_nothing(folder, capsys):
+    path = write(folder, TUNED)
+    before = sorted(folder.rglob("*"))
+    assert main(["sweep", str(path), "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    rows = [line.split() for line in out.splitlines() if line.strip().startswith("split_digits")]
+    assert rows[0][1:] == ["2", "2", "2", "6"]
+    assert rows[1][1] == "6"
+    assert f"results would go to {FOLDER}/" in out
+    assert "hours in all" in out
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_random_points_are_those_of_a_shorter_search_and_more(folder):

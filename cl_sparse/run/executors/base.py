@@ -30,7 +30,10 @@ class Executor(Protocol):
     """Runs trials. To be left as a context, which ends what is still under way."""
 
     def submit(self, trial: Trial, watch: Watch) -> "Future[Path]":
-        """Take a trial; return at once what will give the path of its result, or raise UserError if it has none."""
+        """Take a trial; return at once what will give the path of its result, or raise UserError if it has none.
+
+        It is running, and no longer pending, once somebody is at the trial.
+        """
 
     def __enter__(self) -> Self:
         """Be ready for trials."""

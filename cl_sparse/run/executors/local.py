@@ -11,7 +11,7 @@ import signal
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from multiprocessing import forkserver, get_context
+from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -84,6 +84,7 @@ def _start_fork_server() -> None:
     if sys.platform == "win32":
         return
     forkserver.set_forkserver_preload(["cl_sparse.run.executors.worker"])
+    resource_tracker.ensure_running()  # the server's start would start it, and that lets the signal through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()

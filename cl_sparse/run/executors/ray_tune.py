@@ -122,7 +122,6 @@ class RayTune:
     def submit(self, trial: Trial, watch: Watch) -> "Future[Path]":
         """Give Tune a trial."""
         submitted = Submitted(trial, watch, stamp(trial.checkpoint(self._place.results_dir)), Future())
-        submitted.future.set_running_or_notify_cancel()
         if self._tune.is_alive():
             self._inbox.put(submitted)
         else:
@@ -158,7 +157,7 @@ class RayTune:
                 name=_FOLDER,
                 storage_path=str(self._place.results_dir),
                 verbose=0,
-                callbacks=[_callback(self._told, self._failed)],
+                callbacks=[_callback(self._started, self._told, self._failed)],
                 failure_config=tune.FailureConfig(max_failures=TRIES - 1),
             ),
         )
@@ -181,6 +180,11 @@ class RayTune:
             return None
         self._running[trial_id] = submitted
         return {"trial": submitted.trial, "before": submitted.before}
+
+    def _started(self, trial_id: str) -> None:
+        submitted = self._running.get(trial_id)
+        if submitted is not None and not (submitted.future.running() or submitted.future.done()):  # else a second try
+            submitted.future.set_running_or_notify_cancel()
 
     def _told(self, trial_id: str, result: dict[str, Any], *, last: bool) -> None:
         """Pass on what a trial reports, or take its end."""
@@ -315,14 +319,19 @@ def _searcher(following: Callable[[str], dict[str, Any] | None]) -> "Searcher":
     return Inbox(following)
 
 
-def _callback(told: Callable[..., None], failed: Callable[[str], None]) -> "Callback":
+def _callback(started: Callable[[str], None], told: Callable[..., None], failed: Callable[[str], None]) -> "Callback":
     from ray.tune import Callback
 
     class Ears(Callback):
         """Hears what trials report."""
 
-        def __init__(self, told: Callable[..., None], failed: Callable[[str], None]) -> None:
-            self.told, self.failed = told, failed
+        def __init__(
+            self, started: Callable[[str], None], told: Callable[..., None], failed: Callable[[str], None]
+        ) -> None:
+            self.started, self.told, self.failed = started, told, failed
+
+        def on_trial_start(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
+            self.started(trial.trial_id)
 
         def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any) -> None:
             self.told(trial.trial_id, result, last=False)
@@ -336,4 +345,4 @@ def _callback(told: Callable[..., None], failed: Callable[[str], None]) -> "Call
         def __getstate__(self) -> dict[str, Any]:
             return {}  # Tune writes it down, and never needs it
 
-    return Ears(told, failed)
+    return Ears(started, told, failed)

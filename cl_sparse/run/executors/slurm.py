@@ -69,7 +69,6 @@ class Slurm:
         job = self._executor.submit(SlurmTrial(trial, self._place, before))
         watch.say(f"{trial.title}: job {job.job_id}")
         future: Future[Path] = Future()
-        future.set_running_or_notify_cancel()
         self._under_way[job] = future
         threading.Thread(target=self._wait, args=(job, future), daemon=True).start()
         return future
@@ -77,6 +76,8 @@ class Slurm:
     def _wait(self, job: Any, future: "Future[Path]") -> None:
         try:
             while not job.done():
+                if job.state == "RUNNING" and not future.running():
+                    future.set_running_or_notify_cancel()
                 time.sleep(_EVERY)
             path, problem = job.result()
             if problem is None:
