@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from cl_sparse.config.experiments import load_experiments
 from cl_sparse.report.__main__ import main as report
 from cl_sparse.sweep.protocol import methods_of
@@ -40,9 +42,10 @@ def test_the_plain_loop_runs():
     exec(compile(script, "README.md", "exec"), {"__name__": "readme"})
 
 
-def test_the_script_of_fixed_codes_runs():
-    (script,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "fixed_codes.md").read_text(), re.DOTALL)
-    exec(compile(script, "fixed_codes.md", "exec"), {"__name__": "fixed_codes"})
+@pytest.mark.parametrize("page", ["fixed_codes", "growth"])
+def test_the_script_of_a_page_runs(page):
+    (script,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), re.DOTALL)
+    exec(compile(script, f"{page}.md", "exec"), {"__name__": page})
 
 
 def test_the_experiments_it_shows_are_valid(tmp_path, monkeypatch):
