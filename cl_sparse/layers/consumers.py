@@ -32,14 +32,17 @@ class Consumers:
     Attributes:
         per_unit: names of the modules that hold something for each unit; :func:`per_unit` knows what.
         readers: names of the layers whose inputs the units are. Behind ``Flatten`` a unit, a channel, is several.
+        between: names of all modules that pass the units on from the layer to its readers, in order.
     """
 
     per_unit: tuple[str, ...]
     readers: tuple[str, ...]
+    between: tuple[str, ...] = ()
 
     def within(self, module: str) -> "Consumers":
         """Return the same, seen from outside the module of that name."""
-        return Consumers(*(tuple(f"{module}.{name}" for name in names) for names in (self.per_unit, self.readers)))
+        parts = (self.per_unit, self.readers, self.between)
+        return Consumers(*(tuple(f"{module}.{name}" for name in names) for names in parts))
 
 
 def per_unit(module: nn.Module) -> dict[str, float] | None:
@@ -77,20 +80,23 @@ def consumers_of(steps: Iterable[tuple[str, nn.Module]], readers: Sequence[str] 
     found: dict[str, Consumers] = {}
     layer: str | None = None
     held: list[str] = []
+    between: list[str] = []
     maps = False  # whether a unit is a map, as those of a convolution before Flatten
     for name, module in chain:
         once = all(times[id(one)] == 1 for one in (module, *module.parameters()))
         if once and _is_weight_layer(module):
             if layer is not None and maps == _is_convolution(module):
-                found[layer] = Consumers(tuple(held), (name,))
-            layer, held, maps = name, [], _is_convolution(module)
-        elif once and per_unit(module) is not None:
+                found[layer] = Consumers(tuple(held), (name,), tuple(between))
+            layer, held, between, maps = name, [], [], _is_convolution(module)
+            continue
+        between.append(name)
+        if once and per_unit(module) is not None:
             held.append(name)
         elif not _passes_units_on(module):
             layer = None
         maps = maps and not isinstance(module, nn.Flatten)
     if layer is not None and readers and not maps:
-        found[layer] = Consumers(tuple(held), tuple(readers))
+        found[layer] = Consumers(tuple(held), tuple(readers), tuple(between))
     return found
 
 
