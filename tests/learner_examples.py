@@ -72,6 +72,22 @@ LEARNERS = {
     "supermasks": {"plugins": [{"name": "supermasks", "leave": ["classifier*"]}]},
     "winning_subnetworks": {**SPARSE, "plugins": [{"name": "winning_subnetworks", "leave": ["classifier*"]}]},
     "fresh_steps": {**SPARSE, "train_ep": 3, "plugins": [{"name": "anneal_winners"}, {"name": "fresh_steps"}]},
+    "sparsified_units": {
+        "optimizer": "adam",
+        "lr": 0.005,
+        "plugins": [
+            {"name": "sparsified_units", "strength": 0.02, "filter_lr": 0.05, "protect": "important"},
+            {"name": "neuron_gc"},
+        ],
+    },
+    "switched_units": {
+        "hidden_layers": 2,
+        "plugins": [
+            {"name": "switched_units", "strength": 0.05, "memory": 0.8, "kill_above": 0.3, "protect": "alive"},
+            {"name": "neuron_gc"},
+        ],
+    },
+    "flexible_width": {"optimizer": "adam", "lr": 0.005, "plugins": [{"name": "flexible_width", "strength": 0.01}]},
     "decay_learning_rate": {"plugins": [{"name": "decay_learning_rate", "to": 0.1}]},
     "averaged_gradient": {"plugins": [{"name": "averaged_gradient", "mem_size": 100}]},
     "dark_replay": {**SPARSE, "scenario": "class", "plugins": [{"name": "dark_replay", "mem_size": 100}]},

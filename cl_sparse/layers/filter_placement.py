@@ -1,14 +1,14 @@
 """Putting filters into a net, and folding them into its weights."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from cl_sparse.layers.active_linear import ActiveLinear
-from cl_sparse.layers.consumers import BATCH_NORM, WEIGHT_LAYERS, Consumers
+from cl_sparse.layers.consumers import BATCH_NORM, WEIGHT_LAYERS, Consumers, consumers_in
 from cl_sparse.layers.sparse_linear import SparseLinear
 from cl_sparse.layers.sparse_weights import SparseWeightsBase
 from cl_sparse.layers.sparse_winners import SparseWinnerLinear
@@ -18,18 +18,21 @@ MakeFilter = Callable[[int, float], UnitFilter]
 """From a number of units and what each costs to a filter."""
 
 
-def insert_filters(model: nn.Module, consumers: Mapping[str, Consumers], make: MakeFilter) -> None:
+def insert_filters(model: nn.Module, make: MakeFilter) -> None:
     """Put a filter behind each hidden layer, in place: behind its batch normalisation, if it has one.
 
     Args:
-        model: whose hidden layers stand in ``nn.Sequential``.
-        consumers: the hidden layers, by name, and who reads them.
+        model: a chain, or one that says in ``consumers()`` who reads the units of its hidden layers; these stand in
+            ``nn.Sequential``.
         make: called with the layer's units and the cost of each: the area of a convolution's kernel, else 1.
 
     Raises:
-        ValueError: a layer has a filter, does not stand in an ``nn.Sequential``, or computes only what wins; the model
-            is as it was then.
+        ValueError: there is no hidden layer; or one has a filter, does not stand in an ``nn.Sequential``, or computes
+            only what wins. The model is as it was then.
     """
+    consumers = consumers_in(model)
+    if not consumers:
+        raise ValueError("there is no hidden layer of which it is known who reads its units")
     for name in consumers:
         _check_place(model, name, consumers[name])
     for name in consumers:
@@ -38,10 +41,10 @@ def insert_filters(model: nn.Module, consumers: Mapping[str, Consumers], make: M
         _insert(model.get_submodule(parent), own, make(units, area))
 
 
-def filters_of(model: nn.Module, consumers: Mapping[str, Consumers]) -> dict[str, tuple[str, UnitFilter]]:
-    """Return, for each layer that has one, its filter's name and its filter."""
+def filters_of(model: nn.Module) -> dict[str, tuple[str, UnitFilter]]:
+    """Return, for each hidden layer that has one, its filter's name and its filter."""
     found: dict[str, tuple[str, UnitFilter]] = {}
-    for layer, own in consumers.items():
+    for layer, own in consumers_in(model).items():
         for name in own.between:
             module = model.get_submodule(name)
             if isinstance(module, UnitFilter):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cl_sparse.layers import KWinnersBase
-from cl_sparse.layers.consumers import Consumers, consumers_of, is_chain
+from cl_sparse.layers.consumers import Consumers, consumers_in
 from cl_sparse.seeding import derive_seed
 from cl_sparse.synapses.followers import carry_optimizer, check_followed, resume_optimizer, settle
 from cl_sparse.synapses.kept import Kept
@@ -200,11 +200,7 @@ class Ledger:
 
     def consumers(self) -> dict[str, Consumers]:
         """Return, by name of each layer whose readers are known, who consumes its units."""
-        own = getattr(self.model, "consumers", None)
-        if own is not None:
-            found: dict[str, Consumers] = own()
-            return found
-        return consumers_of(self.model._modules.items()) if is_chain(self.model) else {}
+        return consumers_in(self.model)
 
     def _follow(self, changes: Changes) -> None:
         parameters = self.parameters()

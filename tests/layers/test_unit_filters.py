@@ -22,7 +22,6 @@ from cl_sparse.layers import (
     fold_filters,
     insert_filters,
 )
-from cl_sparse.layers.consumers import consumers_of
 from cl_sparse.layers.filter_placement import filters_of
 
 N = 6
@@ -191,7 +190,7 @@ def inputs_of(kind: str) -> Tensor:
 @pytest.mark.parametrize("kind", ["linear", "sparse", "conv"])
 def test_folded_filters_give_the_same_outputs(kind: str, filters: type[UnitFilter]) -> None:
     net = net_of(kind)
-    insert_filters(net, consumers_of(net._modules.items()), lambda n, cost: filters(n, cost))
+    insert_filters(net, filters)
     for module in net.modules():
         if isinstance(module, Sparsifier):
             nn.init.uniform_(module.filter, -1, 2)
@@ -213,10 +212,9 @@ def test_folded_filters_give_the_same_outputs(kind: str, filters: type[UnitFilte
 
 def test_filters_stand_behind_the_normalisation_and_cost_a_kernels_area() -> None:
     net = net_of("conv")
-    insert_filters(net, consumers_of(net._modules.items()), Sparsifier)
+    insert_filters(net, Sparsifier)
     assert [type(module).__name__ for module in net][1:4] == ["Conv2d", "BatchNorm2d", "Sparsifier"]
-    consumers = consumers_of(net._modules.items())
-    found = filters_of(net, consumers)
+    found = filters_of(net)
     assert {layer: (name, own.n, own.cost) for layer, (name, own) in found.items()} == {
         "1": ("1_filter", 4, 4.0),
         "4": ("4_filter", 6, 9.0),
@@ -244,13 +242,14 @@ def test_what_cannot_be_is_one_line() -> None:
 
 def test_places_that_cannot_be_are_refused_and_nothing_changes() -> None:
     net = net_of("linear")
-    consumers = consumers_of(net._modules.items())
-    insert_filters(net, consumers, Sparsifier)
+    insert_filters(net, Sparsifier)
     with pytest.raises(ValueError, match="has a filter already"):
-        insert_filters(net, consumers_of(net._modules.items()), Sparsifier)
+        insert_filters(net, Sparsifier)
     winners = nn.Sequential(WinnerLinear(5, 6), KWinners(6, 0.5), nn.Linear(6, 2))
     with pytest.raises(ValueError, match="computes only what wins"):
-        insert_filters(winners, consumers_of(winners._modules.items()), Sparsifier)
+        insert_filters(winners, Sparsifier)
+    with pytest.raises(ValueError, match="there is no hidden layer"):
+        insert_filters(nn.Linear(3, 4), Sparsifier)
     late = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), Sparsifier(6), nn.Linear(6, 2))
     with pytest.raises(ValueError, match="2 does not stand right behind a weight layer"):
         fold_filters(late)
