@@ -126,7 +126,7 @@ class FilteredUnits(Mechanism):
         if self.protect == "alive":
             return alive
         importance = ablation_importance(self.ledger.model, batches, self.samples)
-        return {layer: own & (importance[layer] > self.threshold) for layer, own in alive.items()}
+        return {layer: own & (importance[layer] > self.threshold).to(own.device) for layer, own in alive.items()}
 
 
 def parameter_of(name: str, own: UnitFilter) -> str:
