@@ -87,6 +87,25 @@ LEARNERS = {
             {"name": "neuron_gc"},
         ],
     },
+    "grown_and_sparsified": {
+        "plugins": [
+            {"name": "grown_units", "units": 20},
+            {"name": "sparsified_units", "strength": 0.02, "protect": "alive"},
+            {"name": "neuron_gc"},
+        ],
+    },
+    "grown_block": {**SPARSE, "weight_decay": 0, "plugins": [{"name": "grown_units", "train": "block"}]},
+    "grown_winners": {
+        **SPARSE,
+        "weight_sparsity_fc": 1.0,
+        "compute": "winners",
+        "plugins": [{"name": "grown_units", "train": "block"}],
+    },
+    "block_growth": {
+        "train_ep": 5,
+        "num_batch": 4,
+        "plugins": [{"name": "block_growth", "units": 5, "patience": 1, "strength": 0.01}],
+    },
     "flexible_width": {"optimizer": "adam", "lr": 0.005, "plugins": [{"name": "flexible_width", "strength": 0.01}]},
     "decay_learning_rate": {"plugins": [{"name": "decay_learning_rate", "to": 0.1}]},
     "averaged_gradient": {"plugins": [{"name": "averaged_gradient", "mem_size": 100}]},

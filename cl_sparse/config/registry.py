@@ -128,6 +128,8 @@ PLUGINS: dict[str, Method] = {
     "sparsified_units": Method("cl_sparse.synapses.sparsified_units:SparsifiedUnits", known_as="shrinknets"),
     "switched_units": Method("cl_sparse.synapses.switched_units:SwitchedUnits", known_as="smallify"),
     "flexible_width": Method("cl_sparse.synapses.flexible_width:FlexibleWidth"),
+    "grown_units": Method("cl_sparse.synapses.grown_units:GrownUnits"),
+    "block_growth": Method("cl_sparse.synapses.block_growth:BlockGrowth"),
     "neuron_gc": Method("cl_sparse.synapses.neuron_gc:NeuronGC"),
     # A part of the net for each task, chosen by its label
     "context_means": Method("cl_sparse.synapses.context_means:ContextMeans"),

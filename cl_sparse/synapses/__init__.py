@@ -2,12 +2,14 @@
 
 from cl_sparse.synapses.ablation import ablation_importance
 from cl_sparse.synapses.aware_synapses import AwareSynapses
+from cl_sparse.synapses.block_growth import BlockGrowth
 from cl_sparse.synapses.context_gates import ContextGates
 from cl_sparse.synapses.elastic_weights import ElasticWeights
 from cl_sparse.synapses.flexible_width import FlexibleWidth
 from cl_sparse.synapses.fresh_steps import FreshSteps
 from cl_sparse.synapses.frozen import Frozen
 from cl_sparse.synapses.gradient_projection import GradientProjection
+from cl_sparse.synapses.grown_units import GrownUnits
 from cl_sparse.synapses.hard_attention import HardAttention
 from cl_sparse.synapses.lazy_sgd import LazySGD
 from cl_sparse.synapses.ledger import Ledger
@@ -30,12 +32,14 @@ from cl_sparse.synapses.update_scale import UpdateScale, scale_updates
 
 __all__ = [
     "AwareSynapses",
+    "BlockGrowth",
     "ContextGates",
     "ElasticWeights",
     "FlexibleWidth",
     "FreshSteps",
     "Frozen",
     "GradientProjection",
+    "GrownUnits",
     "HardAttention",
     "LazySGD",
     "Ledger",

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from cl_sparse.layers.consumers import Consumers, consumers_in
 from cl_sparse.synapses.observing import observing
-from cl_sparse.synapses.passes import logits_of
+from cl_sparse.synapses.passes import first, logits_of
 from cl_sparse.synapses.resize import weight_shape
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -45,17 +45,6 @@ def ablation_importance(
                     sums[layer][unit] += (without - whole) * len(batch[0])
             seen += len(batch[0])
     return {layer: total / max(1, seen) for layer, total in sums.items()}
-
-
-def first(batches: Iterable[tuple[Tensor, ...]], samples: int | None) -> Iterator[tuple[Tensor, ...]]:
-    """Yield batches up to so many samples in all."""
-    left = samples
-    for batch in batches:
-        yield tuple(part[:left] for part in batch)
-        if left is not None:
-            left -= len(batch[0])
-            if left <= 0:
-                return
 
 
 @contextmanager
