@@ -102,8 +102,7 @@ LEARNERS = {
         "plugins": [{"name": "grown_units", "train": "block"}],
     },
     "block_growth": {
-        "train_ep": 5,
-        "num_batch": 4,
+        "train_ep": 4,
         "plugins": [{"name": "block_growth", "units": 5, "patience": 1, "strength": 0.01}],
     },
     "flexible_width": {"optimizer": "adam", "lr": 0.005, "plugins": [{"name": "flexible_width", "strength": 0.01}]},
