@@ -105,6 +105,10 @@ LEARNERS = {
         "train_ep": 4,
         "plugins": [{"name": "block_growth", "units": 5, "patience": 1, "strength": 0.01}],
     },
+    "capacity_probe": {
+        **SPARSE,
+        "plugins": [{"name": "grown_units"}, {"name": "capacity_probe", "samples": 100, "ablation_samples": 20}],
+    },
     "flexible_width": {"optimizer": "adam", "lr": 0.005, "plugins": [{"name": "flexible_width", "strength": 0.01}]},
     "decay_learning_rate": {"plugins": [{"name": "decay_learning_rate", "to": 0.1}]},
     "averaged_gradient": {"plugins": [{"name": "averaged_gradient", "mem_size": 100}]},
