@@ -81,6 +81,7 @@ LEARNERS = {
         ],
     },
     "switched_units": {
+        **SPARSE,
         "hidden_layers": 2,
         "plugins": [
             {"name": "switched_units", "strength": 0.05, "memory": 0.8, "kill_above": 0.3, "protect": "alive"},
@@ -89,6 +90,16 @@ LEARNERS = {
     },
     "grown_and_sparsified": {
         "plugins": [
+            {"name": "grown_units", "units": 20},
+            {"name": "sparsified_units", "strength": 0.02, "protect": "alive"},
+            {"name": "neuron_gc"},
+        ],
+    },
+    "grown_and_sparsified_with_springs": {
+        **SPARSE,
+        "scenario": "domain",
+        "plugins": [
+            {"name": "synaptic_intelligence", "mode": "proximal"},
             {"name": "grown_units", "units": 20},
             {"name": "sparsified_units", "strength": 0.02, "protect": "alive"},
             {"name": "neuron_gc"},

@@ -48,6 +48,8 @@ class BlockGrowth(FilteredUnits):
         ValueError: an argument is out of range.
     """
 
+    resizes = True
+
     def __init__(
         self,
         units: Annotated[int, Field(ge=1, le=10**6, description="Units of a task's first block, per layer.")] = 20,
@@ -88,6 +90,7 @@ class BlockGrowth(FilteredUnits):
         super().attach(ledger, generator)
         self.updates = scale_updates(ledger, {}, owner=self.name)
         self._start = self._block = widths(ledger)
+        self.tasks = 0
 
     # -------------------- moments
 
@@ -98,10 +101,11 @@ class BlockGrowth(FilteredUnits):
     def before_task(self, task: int) -> None:
         """Begin with the net as it is."""
         super().before_task(task)
+        self.tasks += 1
         self._task, self._size, self._since = task, self.units, 0
         self._growing, self._snapshot = True, None
         self._start = self._block = widths(self.ledger)
-        if task:
+        if self.tasks > 1:
             self.updates.set(only_from(self.ledger, self._start))
 
     def before_epoch(self, epoch: int, epochs: int, steps: int) -> None:
@@ -185,7 +189,7 @@ class BlockGrowth(FilteredUnits):
     def _train_what_the_task_has(self) -> None:
         """Let all learn that the task was given, at no cost; in the first task that is the whole net."""
         self._block = widths(self.ledger)
-        start = self._start if self._task else dict.fromkeys(self._start, 0)
+        start = self._start if self.tasks > 1 else dict.fromkeys(self._start, 0)
         self.updates.set(only_from(self.ledger, start))
 
     @torch.no_grad()
@@ -206,9 +210,9 @@ class BlockGrowth(FilteredUnits):
         return {"blocks": self.history}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the blocks so far."""
-        return {"blocks": self.history}
+        """Return the blocks so far, and how many tasks there have been."""
+        return {"blocks": self.history, "tasks": self.tasks}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore them."""
-        self.history = list(state["blocks"])
+        self.history, self.tasks = list(state["blocks"]), state["tasks"]

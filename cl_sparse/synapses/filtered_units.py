@@ -37,6 +37,7 @@ class FilteredUnits(Mechanism):
 
     needs = Needs.BOUNDARIES
     dense_forward = True
+    one_net = True
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """A block of new units for each task."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -29,6 +29,8 @@ class GrownUnits(Mechanism):
 
     needs = Needs.BOUNDARIES
     task_info = ("boundaries", "none")
+    resizes = True
+    one_net = True
 
     def __init__(
         self,
@@ -48,15 +50,24 @@ class GrownUnits(Mechanism):
             ValueError: it is not known of any layer who reads its units.
         """
         check_growable(ledger)
-        self.ledger = ledger
+        self.ledger, self.tasks = ledger, 0
         if self.train == "block":
             self.updates = scale_updates(ledger, {}, owner=self.name)
 
     def before_task(self, task: int) -> None:
         """Append a block."""
-        if not task:
+        self.tasks += 1
+        if self.tasks == 1:
             return
         start = widths(self.ledger)
         append_block(self.ledger, self.units)
         if self.train == "block":
             self.updates.set(only_from(self.ledger, start))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how many tasks there have been."""
+        return {"tasks": self.tasks}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore it."""
+        self.tasks = state["tasks"]

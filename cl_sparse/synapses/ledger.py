@@ -230,6 +230,7 @@ class Ledger:
             )
         if name in self.mechanisms:
             raise ValueError(f"there is a mechanism {name!r} already: give this one another name")
+        _check_follows({**self.mechanisms, name: mechanism})
         if mechanism.fractional and isinstance(self.optimizer, LazySGD):
             self.optimizer.check_fractional()
         self._own()
@@ -357,6 +358,13 @@ def _owner_of(model: nn.Module) -> Ledger | None:
     """Return the ledger that lives and owns the synapses of a net."""
     known = _OWNERS.get(model)
     return None if known is None else known()
+
+
+def _check_follows(mechanisms: dict[str, Mechanism]) -> None:
+    resizing = [name for name, mechanism in mechanisms.items() if mechanism.resizes]
+    fixed = [name for name, mechanism in mechanisms.items() if not mechanism.follows_units]
+    if resizing and fixed:
+        raise ValueError(f"{resizing[0]} removes or adds units, which {fixed[0]} cannot follow: choose one of the two")
 
 
 def _check_kept(keep: Tensor, add: int, units: int) -> None:

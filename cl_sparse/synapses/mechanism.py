@@ -42,6 +42,9 @@ class Mechanism:
         fractional: whether it scales updates by factors other than 0 and 1.
         edits_gradients: whether :meth:`before_step` changes gradients; the others see them as they were.
         dense_forward: whether layers have to compute all their units, not only what wins.
+        resizes: whether it removes or adds units.
+        follows_units: whether what it holds follows when another one does, as all does that the ledger keeps.
+        one_net: whether it needs one net for all tasks, and not a net for each.
     """
 
     name: str = ""
@@ -50,6 +53,9 @@ class Mechanism:
     fractional: bool = False
     edits_gradients: bool = False
     dense_forward: bool = False
+    resizes: bool = False
+    follows_units: bool = True
+    one_net: bool = False
 
     def wrap(self, net: nn.Module, n_tasks: int) -> nn.Module:
         """Return what is trained in the net's place, before there is an optimizer; by default the net itself.

@@ -30,6 +30,7 @@ class NeuronGC(Mechanism):
     """
 
     needs = Needs.BOUNDARIES
+    resizes = True
 
     def __init__(
         self,

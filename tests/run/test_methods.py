@@ -45,6 +45,13 @@ SPARSE = {"sparsify": True, "percent_on_fc": 0.2, "weight_sparsity_fc": 0.5}
             {**SPARSE, "weight_sparsity_fc": 1.0, "compute": "winners"},
             "does not go with sparsified_units",
         ),
+        ("grown_units orthogonal_weights", {}, "grown_units removes or adds units, which orthogonal_weights cannot"),
+        ("hard_attention grown_units", {}, "grown_units removes or adds units, which hard_attention cannot follow"),
+        ("nispa grown_units", {**SPARSE, "percent_on_fc": 1.0, "train_ep": 3}, "which nispa cannot follow"),
+        ("grown_units", {"strategy": "independent"}, "grown_units needs one net for all tasks, not strategy"),
+        ("sparsified_units", {"strategy": "independent"}, "sparsified_units needs one net for all tasks"),
+        ("grown_units discriminant", {}, "grown_units changes the units that the readout has sums of"),
+        ("sparsified_units elastic_weights", {}, "is of no linear layer or convolution"),
         ("decay_learning_rate", {**SPARSE, "weight_sparsity_fc": 1.0, "compute": "winners"}, "DecayLearningRate"),
     ],
 )
