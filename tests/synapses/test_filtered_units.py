@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from cl_sparse.layers import Sparsifier
+from cl_sparse.layers.consumers import Consumers
 from cl_sparse.layers.filter_placement import filters_of
 from cl_sparse.models import MultiHead, SimpleCNN, SimpleMLP, SingleHead
 from cl_sparse.synapses import (
@@ -164,14 +165,16 @@ def test_a_window_moves_towards_fewer_units() -> None:
     assert all(b < a for a, b in zip(before, after, strict=True))
 
 
-@pytest.mark.parametrize("kind", ["mlp", "cnn", "winners"])
+@pytest.mark.parametrize("kind", ["mlp", "masked", "live", "cnn", "winners"])
 def test_ablation_is_the_rise_of_the_loss_with_outgoing_weights_cut(kind: str) -> None:
     torch.manual_seed(0)
     if kind == "cnn":
         net: nn.Module = SimpleCNN((1, 9, 9), lambda n: SingleHead(n, 3), hidden_units=6)
         x = torch.randn(5, 1, 9, 9)
     else:
-        sparse = {"sparsify": True, "percent_on_fc": 0.3, "compute": "winners"} if kind == "winners" else {}
+        live = {"weight_sparsity_fc": 0.6, "weights": "sparse" if kind == "live" else "masked"}
+        more = {"mlp": None, "masked": live, "live": live, "winners": {"compute": "winners"}}[kind]
+        sparse = {} if more is None else {"sparsify": True, "percent_on_fc": 0.3, **more}
         net = SimpleMLP((N_IN,), lambda n: SingleHead(n, 3), hidden_units=10, hidden_layers=2, **sparse)
         x = torch.randn(5, N_IN)
     y = torch.tensor([0, 1, 2, 0, 1])
@@ -186,14 +189,19 @@ def test_ablation_is_the_rise_of_the_loss_with_outgoing_weights_cut(kind: str) -
             module.observed = True
     for layer, own in net.consumers().items():
         reader = net.get_submodule(own.readers[0])
-        weight = reader.weight.detach()
+        weight = (reader.values if kind == "live" else reader.weight).detach()
         units = len(found[layer])
-        block = weight.shape[1] // units
+        if kind == "live":
+            of_unit = [(reader.indices[1] == unit) for unit in range(units)]
+        else:
+            block = weight.shape[1] // units
+            columns = torch.arange(weight.shape[1]) // block
+            of_unit = [columns == unit for unit in range(units)]
         for unit in range(min(units, 7)):
             kept = weight.clone()
             with torch.no_grad():
                 whole = cross_entropy(net(x[:4]), y[:4])
-                weight[:, unit * block : (unit + 1) * block] = 0
+                weight[(..., of_unit[unit]) if kind == "live" else (slice(None), of_unit[unit])] = 0
                 without = cross_entropy(net(x[:4]), y[:4])
                 weight.copy_(kept)
             assert float(found[layer][unit]) == pytest.approx(float(without - whole), abs=1e-5)
@@ -222,3 +230,45 @@ def test_what_cannot_be_is_one_line() -> None:
     SparsifiedUnits().wrap(net, 2)
     with pytest.raises(ValueError, match="it does not train the filters"):
         Ledger(net, optimizer).attach(SparsifiedUnits())
+
+
+def test_ablation_meets_the_heads_of_mixed_tasks_and_layers_called_twice() -> None:
+    net = net_of()
+    x, y, _ = data(0)
+    labels = torch.arange(32) % 2
+    net.eval()
+    found = ablation_importance(net, [(x, y, labels)])
+    for layer, own in net.consumers().items():
+        for unit in range(20):
+            weights = [net.get_submodule(name).weight.detach() for name in own.readers]
+            kept = [weight[:, unit].clone() for weight in weights]
+            with torch.no_grad():
+                whole = cross_entropy(net(x, labels), y)
+                for weight in weights:
+                    weight[:, unit] = 0
+                without = cross_entropy(net(x, labels), y)
+                for weight, column in zip(weights, kept, strict=True):
+                    weight[:, unit] = column
+            assert float(found[layer][unit]) == pytest.approx(float(without - whole), abs=1e-6)
+
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 4))
+
+        def consumers(self) -> dict[str, Consumers]:
+            return {"net.0": Consumers((), ("net.2",))}
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.net(self.net(x))
+
+    twice = Twice()
+    x, y = torch.randn(8, 4), torch.randint(4, (8,))
+    rises = ablation_importance(twice, [(x, y)])["net.0"]
+    for unit in range(6):
+        with torch.no_grad():
+            whole, kept = cross_entropy(twice(x), y), twice.net[2].weight[:, unit].clone()
+            twice.net[2].weight[:, unit] = 0
+            assert float(rises[unit]) == pytest.approx(float(cross_entropy(twice(x), y) - whole), abs=1e-6)
+            twice.net[2].weight[:, unit] = kept
+    assert not any("forward" in vars(module) for module in twice.modules())
