@@ -34,8 +34,8 @@ class CapacityProbe(Mechanism):
 
     Args:
         samples: of each task, the first ones, that activities are looked at with.
-        ablation_samples: of each task, the first ones, that the loss without each unit is measured on: for each unit the
-            net is computed from its readers on (4000 units behind 784 inputs: 3 s, in two layers: 40 s); 0: it is not.
+        ablation_samples: of each task, the first ones, that the loss without each unit is measured on; 0: it is not.
+            For each unit the net is computed from its readers on (784-4000-10: 3 s, 784-4000-4000-10: 40 s).
 
     Raises:
         ValueError: an argument is out of range.
