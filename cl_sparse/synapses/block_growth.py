@@ -123,6 +123,7 @@ class BlockGrowth(FilteredUnits):
         """Judge the last block."""
         if self._snapshot is not None:
             self._end_round()
+        self._collect()
         self._block = widths(self.ledger)
         self._batches = ()
 
@@ -134,6 +135,7 @@ class BlockGrowth(FilteredUnits):
     # -------------------- what they do
 
     def _begin_block(self, epoch: int) -> None:
+        self._collect()  # now, and not while there is a net to go back to
         self._since, self._block = epoch, widths(self.ledger)
         self._snapshot = {name: value.clone() for name, value in self.ledger.model.state_dict().items()}
         append_block(self.ledger, self._size)
@@ -173,8 +175,10 @@ class BlockGrowth(FilteredUnits):
     def _accept(self, loss: float) -> None:
         self._best, self._snapshot = loss, None
         self._size = round(self._size * self.factor)
+        self._collect()
+
+    def _collect(self) -> None:
         for layer, dead in dead_units(self.ledger).items():
-            dead[: self._block[layer]] = False
             remove_units(self.ledger, layer, dead)
 
     def _put_back(self) -> None:

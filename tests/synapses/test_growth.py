@@ -186,6 +186,20 @@ def test_a_block_that_does_not_help_leaves_no_trace() -> None:
     assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
 
 
+def test_units_that_die_before_a_block_comes_are_gone_whoever_collects() -> None:
+    net, ledger, growth = grower(improvement=0.99, patience=1)
+    ledger.attach(NeuronGC())
+    ledger.before_task(0, [data(0)])
+    epochs_of(net, ledger, 0, epochs=1)
+    filters_of(net)["features.fc1"][1].filter.data[:3] = -1.0
+    ledger.before_epoch(1, 3, 5)
+    assert widths(ledger) == {"features.fc1": 8, "features.fc2": 11}
+    ledger.before_epoch(2, 3, 5)
+    ledger.after_task(0)
+    assert [block["fate"] for block in growth.history] == ["rejected", "rejected"][: len(growth.history)]
+    assert widths(ledger) == {"features.fc1": 5, "features.fc2": 8}
+
+
 def test_a_block_that_collapses_is_tried_again_at_a_lower_cost_until_that_is_too_low() -> None:
     net, ledger, growth = grower(strength=100.0, decay=5.0, least=10.0, patience=1)
     ledger.before_task(0, [data(0)])
