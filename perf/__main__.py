@@ -11,7 +11,19 @@ from rich.console import Console
 from rich.table import Table
 
 from cl_sparse.run import provenance
-from perf import axes, crossover, data_path, document, fast_loading, mechanisms, methods, sparse_linear, sweeps, winners
+from perf import (
+    axes,
+    crossover,
+    data_path,
+    document,
+    fast_loading,
+    mechanisms,
+    methods,
+    network_size,
+    sparse_linear,
+    sweeps,
+    winners,
+)
 
 CASES: dict[str, Callable[[int], list[dict[str, object]]]] = {
     "data_path": data_path.run,
@@ -19,6 +31,7 @@ CASES: dict[str, Callable[[int], list[dict[str, object]]]] = {
     "winners": winners.run,
     "mechanisms": mechanisms.run,
     "methods": methods.run,
+    "network_size": network_size.run,
     "crossover": crossover.run,
     "sparse_linear": sparse_linear.run,
     "loops": sparse_linear.loops,

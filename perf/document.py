@@ -49,6 +49,8 @@ ABOUT = {
     "is one hidden layer of a million units behind 784 inputs, with 10 million live synapses.",
     "density": "The same against the density of the weights, at 5 % winners.",
     "winner_share": "The same against the share of winners, at 5 % of the weights.",
+    "network_size": "A training step of a net with filters of which three quarters are 0, before and after "
+    "`neuron_gc` removes the dead units; weights, biases, filters and Adam's two moments of each are what is held.",
     "sweeps": "A sweep of eight trials in worker processes (`--executor local`), one thread each. What it costs beyond "
     "a trial's training and testing is building its stream and net, statistics, checkpoint, result files and manifest. "
     "Packing: time in one process, divided by time in two, on two cores.",

@@ -91,6 +91,55 @@ LEARNERS = {
     "supermasks": {"plugins": [{"name": "supermasks", "leave": ["classifier*"]}]},
     "winning_subnetworks": {**SPARSE, "plugins": [{"name": "winning_subnetworks", "leave": ["classifier*"]}]},
     "fresh_steps": {**SPARSE, "train_ep": 3, "plugins": [{"name": "anneal_winners"}, {"name": "fresh_steps"}]},
+    "sparsified_units": {
+        "optimizer": "adam",
+        "lr": 0.005,
+        "plugins": [
+            {"name": "sparsified_units", "strength": 0.02, "filter_lr": 0.05, "protect": "important"},
+            {"name": "neuron_gc"},
+        ],
+    },
+    "switched_units": {
+        **SPARSE,
+        "hidden_layers": 2,
+        "plugins": [
+            {"name": "switched_units", "strength": 0.05, "memory": 0.8, "kill_above": 0.3, "protect": "alive"},
+            {"name": "neuron_gc"},
+        ],
+    },
+    "grown_and_sparsified": {
+        "plugins": [
+            {"name": "grown_units", "units": 20},
+            {"name": "sparsified_units", "strength": 0.02, "protect": "alive"},
+            {"name": "neuron_gc"},
+        ],
+    },
+    "grown_and_sparsified_with_springs": {
+        **SPARSE,
+        "scenario": "domain",
+        "plugins": [
+            {"name": "synaptic_intelligence", "mode": "proximal"},
+            {"name": "grown_units", "units": 20},
+            {"name": "sparsified_units", "strength": 0.02, "protect": "alive"},
+            {"name": "neuron_gc"},
+        ],
+    },
+    "grown_block": {**SPARSE, "weight_decay": 0, "plugins": [{"name": "grown_units", "train": "block"}]},
+    "grown_winners": {
+        **SPARSE,
+        "weight_sparsity_fc": 1.0,
+        "compute": "winners",
+        "plugins": [{"name": "grown_units", "train": "block"}],
+    },
+    "block_growth": {
+        "train_ep": 4,
+        "plugins": [{"name": "block_growth", "units": 5, "patience": 1, "strength": 0.01}],
+    },
+    "capacity_probe": {
+        **SPARSE,
+        "plugins": [{"name": "grown_units"}, {"name": "capacity_probe", "samples": 100, "ablation_samples": 20}],
+    },
+    "flexible_width": {"optimizer": "adam", "lr": 0.005, "plugins": [{"name": "flexible_width", "strength": 0.01}]},
     "decay_learning_rate": {"plugins": [{"name": "decay_learning_rate", "to": 0.1}]},
     "augment": {"plugins": [{"name": "augment", "shift": 1}]},
     "pooled_cnn": {"cnn": True, "conv_channels": [6, 8], "kernel_size": 3, "padding": True, "pool": 2, "train_ep": 1},

@@ -1,12 +1,13 @@
 """The measurements' document is what their figures say. Nothing here is timed."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 
-from perf import document
+from perf import document, network_size
 from perf.slower import where_dense_wins
 from perf.sparse_nets import DENSE, NETS, STREAMED, Shape, inference, training_step
 from perf.timing import interleave, ratio
@@ -47,6 +48,15 @@ def test_every_contender_trains_and_infers(name):
     training_step(name, net, x, y)()
     inference(net, x)()
     assert any(not torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+
+
+def test_removing_dead_units_gives_back_what_they_held():
+    sizes = [network_size.held(*network_size.filtered(collect, width=40)) for collect in (False, True)]
+    layers = [784, 40, 40, 10]
+    few = [784, 10, 10, 10]
+    weights = [sum(a * b + b for a, b in pairwise(w)) + 2 * w[1] for w in (layers, few)]
+    steps = 4 * (6 + 2)  # Adam counts its steps for each parameter
+    assert sizes == [3 * 4 * n + steps for n in weights]
 
 
 def test_contenders_run_in_turn_and_ratios_pair_the_rounds():

@@ -126,6 +126,14 @@ PLUGINS: dict[str, Method] = {
     "aware_synapses": Method("cl_sparse.synapses.aware_synapses:AwareSynapses", known_as="mas"),
     "orthogonal_weights": Method("cl_sparse.synapses.orthogonal_weights:OrthogonalWeights", known_as="owm"),
     "gradient_projection": Method("cl_sparse.synapses.gradient_projection:GradientProjection", known_as="gpm"),
+    # Nets that learn their own size
+    "sparsified_units": Method("cl_sparse.synapses.sparsified_units:SparsifiedUnits", known_as="shrinknets"),
+    "switched_units": Method("cl_sparse.synapses.switched_units:SwitchedUnits", known_as="smallify"),
+    "flexible_width": Method("cl_sparse.synapses.flexible_width:FlexibleWidth"),
+    "grown_units": Method("cl_sparse.synapses.grown_units:GrownUnits"),
+    "block_growth": Method("cl_sparse.synapses.block_growth:BlockGrowth"),
+    "neuron_gc": Method("cl_sparse.synapses.neuron_gc:NeuronGC"),
+    "capacity_probe": Method("cl_sparse.synapses.capacity_probe:CapacityProbe"),
     # A part of the net for each task, chosen by its label
     "context_means": Method("cl_sparse.synapses.context_means:ContextMeans"),
     "context_gates": Method("cl_sparse.synapses.context_gates:ContextGates", known_as="xdg"),

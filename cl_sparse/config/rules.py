@@ -20,7 +20,7 @@ class ClashError(ValueError):
         self.key = key
 
 
-CLASSES = {"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "cifar100": 100, "digits": 10}
+CLASSES = {"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "cifar100": 100, "digits": 10, "poker": 10}
 _SIDE = {"mnist": 28, "fashion_mnist": 28, "cifar10": 32, "cifar100": 32, "digits": 8}  # pixels
 _USER_DATA = ("image_folder:", "npz:")
 

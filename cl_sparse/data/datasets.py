@@ -13,6 +13,7 @@ from cl_sparse.data.image_data import ImageData
 from cl_sparse.data.image_folder import load_image_folder
 from cl_sparse.data.mnist import load_fashion_mnist, load_mnist
 from cl_sparse.data.npz import load_npz
+from cl_sparse.data.poker import load_poker
 from cl_sparse.data.subsets import balanced_subset
 from cl_sparse.errors import SettingError, UserError
 
@@ -22,6 +23,7 @@ _AT_ROOT: dict[str, Callable[[Path], ImageData]] = {
     "cifar10": load_cifar10,
     "cifar100": load_cifar100,
 }
+_WITHOUT_FILES: dict[str, Callable[[], ImageData]] = {"digits": load_digits, "poker": load_poker}
 _AT_PATH: dict[str, Callable[[str, Path], ImageData]] = {"image_folder": load_image_folder, "npz": load_npz}
 
 LoadedData = dict[tuple[str, Path], ImageData]  # by name and root
@@ -40,8 +42,8 @@ def load_data(
     """Return a data set in memory. The same name and root are read once per process.
 
     Args:
-        name: "mnist", "fashion_mnist", "cifar10", "cifar100", "digits", "image_folder:<dir>" or "npz:<file>"; the last
-            two are relative to the data root, or absolute.
+        name: "mnist", "fashion_mnist", "cifar10", "cifar100", "digits", "poker", "image_folder:<dir>" or "npz:<file>";
+            the last two are relative to the data root, or absolute.
         data_root: folder of the data sets; None: the environment variable CL_SPARSE_DATA, else ./data.
         train_subset, test_subset: keep that many samples, the same number of each class as far as the classes go, drawn
             with ``seed``; None keeps all.
@@ -90,8 +92,8 @@ def _in_memory(name: str, root: Path) -> ImageData:
 
 def _load(name: str, root: Path) -> ImageData:
     kind, _, path = name.partition(":")
-    if name == "digits":
-        return load_digits()
+    if name in _WITHOUT_FILES:
+        return _WITHOUT_FILES[name]()
     if name in _AT_ROOT:
         return _AT_ROOT[name](root)
     if kind in _AT_PATH and path:
@@ -100,7 +102,7 @@ def _load(name: str, root: Path) -> ImageData:
         except ValueError as error:
             raise SettingError("dataset", str(error)) from None
         return _AT_PATH[kind](name, place)
-    known = [*_AT_ROOT, "digits", "image_folder:<dir>", "npz:<file>"]
+    known = [*_AT_ROOT, *_WITHOUT_FILES, "image_folder:<dir>", "npz:<file>"]
     near = get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
     raise SettingError("dataset", f"unknown data set {name!r}; {hint}")

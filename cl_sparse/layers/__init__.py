@@ -3,6 +3,8 @@
 from cl_sparse.layers.active_linear import ActiveLinear
 from cl_sparse.layers.boosting import update_boost_strength
 from cl_sparse.layers.compact import CompactDropout, CompactKWinners
+from cl_sparse.layers.filter_placement import fold_filters, insert_filters
+from cl_sparse.layers.flexible_layer import FlexibleLayer
 from cl_sparse.layers.functional import kwinners, kwinners2d
 from cl_sparse.layers.k_winners import KWinners, KWinnersBase
 from cl_sparse.layers.k_winners2d import KWinners2d
@@ -16,6 +18,9 @@ from cl_sparse.layers.sparse_weights import (
     rezero_weights,
 )
 from cl_sparse.layers.sparse_winners import SparseWinnerLinear
+from cl_sparse.layers.sparsifier import Sparsifier
+from cl_sparse.layers.switch_layer import SwitchLayer
+from cl_sparse.layers.unit_filter import UnitFilter
 from cl_sparse.layers.winner_linear import WinnerLinear
 from cl_sparse.layers.winners import Winners
 
@@ -23,6 +28,7 @@ __all__ = [
     "ActiveLinear",
     "CompactDropout",
     "CompactKWinners",
+    "FlexibleLayer",
     "KWinners",
     "KWinners2d",
     "KWinnersBase",
@@ -32,8 +38,13 @@ __all__ = [
     "SparseWeights2d",
     "SparseWeightsBase",
     "SparseWinnerLinear",
+    "Sparsifier",
+    "SwitchLayer",
+    "UnitFilter",
     "WinnerLinear",
     "Winners",
+    "fold_filters",
+    "insert_filters",
     "kwinners",
     "kwinners2d",
     "normalize_sparse_weights",

@@ -13,12 +13,20 @@ from cl_sparse.layers.sparse_weights import SparseWeightsBase
 WEIGHT_LAYERS = (nn.Linear, nn.Conv2d, SparseLinear, SparseWeightsBase)
 """Layers with units that read other units."""
 
-UNIT_BY_UNIT = (
-    *(nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout),
+ACTIVATIONS = (
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Softsign),
     *(nn.Tanh, nn.Sigmoid, nn.LogSigmoid, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.Hardshrink, nn.Softshrink),
-    *(nn.Tanhshrink, nn.Threshold, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d),
+    *(nn.Tanhshrink, nn.Threshold),
 )
+"""Modules that apply a function to each number by itself."""
+
+DROPOUT_AND_POOLING = (
+    *(nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout),
+    *(nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d),
+)
+"""Modules that, at test, pass a unit that is 0 everywhere on as it is."""
+
+UNIT_BY_UNIT = (*ACTIVATIONS, *DROPOUT_AND_POOLING)
 """Modules that pass each unit on by itself, and hold nothing for it."""
 
 BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -32,14 +40,17 @@ class Consumers:
     Attributes:
         per_unit: names of the modules that hold something for each unit; :func:`per_unit` knows what.
         readers: names of the layers whose inputs the units are. Behind ``Flatten`` a unit, a channel, is several.
+        between: names of all modules that pass the units on from the layer to its readers, in order.
     """
 
     per_unit: tuple[str, ...]
     readers: tuple[str, ...]
+    between: tuple[str, ...] = ()
 
     def within(self, module: str) -> "Consumers":
         """Return the same, seen from outside the module of that name."""
-        return Consumers(*(tuple(f"{module}.{name}" for name in names) for names in (self.per_unit, self.readers)))
+        parts = (self.per_unit, self.readers, self.between)
+        return Consumers(*(tuple(f"{module}.{name}" for name in names) for names in parts))
 
 
 def per_unit(module: nn.Module) -> dict[str, float] | None:
@@ -53,6 +64,18 @@ def per_unit(module: nn.Module) -> dict[str, float] | None:
     if isinstance(module, BATCH_NORM):
         return {name: fresh for name, fresh in _FRESH.items() if getattr(module, name) is not None}
     return getattr(module, "per_unit", None)
+
+
+def consumers_in(model: nn.Module) -> dict[str, Consumers]:
+    """Return, by name of each layer whose readers are known, who consumes its units.
+
+    A model says so in ``consumers()``; one that does not has to be a chain.
+    """
+    own = getattr(model, "consumers", None)
+    if own is not None:
+        found: dict[str, Consumers] = own()
+        return found
+    return consumers_of(model._modules.items()) if is_chain(model) else {}
 
 
 def consumers_of(steps: Iterable[tuple[str, nn.Module]], readers: Sequence[str] = ()) -> dict[str, Consumers]:
@@ -77,20 +100,23 @@ def consumers_of(steps: Iterable[tuple[str, nn.Module]], readers: Sequence[str] 
     found: dict[str, Consumers] = {}
     layer: str | None = None
     held: list[str] = []
+    between: list[str] = []
     maps = False  # whether a unit is a map, as those of a convolution before Flatten
     for name, module in chain:
         once = all(times[id(one)] == 1 for one in (module, *module.parameters()))
         if once and _is_weight_layer(module):
             if layer is not None and maps == _is_convolution(module):
-                found[layer] = Consumers(tuple(held), (name,))
-            layer, held, maps = name, [], _is_convolution(module)
-        elif once and per_unit(module) is not None:
+                found[layer] = Consumers(tuple(held), (name,), tuple(between))
+            layer, held, between, maps = name, [], [], _is_convolution(module)
+            continue
+        between.append(name)
+        if once and per_unit(module) is not None:
             held.append(name)
         elif not _passes_units_on(module):
             layer = None
         maps = maps and not isinstance(module, nn.Flatten)
     if layer is not None and readers and not maps:
-        found[layer] = Consumers(tuple(held), tuple(readers))
+        found[layer] = Consumers(tuple(held), tuple(readers), tuple(between))
     return found
 
 

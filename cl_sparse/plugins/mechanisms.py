@@ -21,7 +21,7 @@ class Mechanisms(Plugin):
         seed: of all they draw.
 
     Attributes:
-        needing_all: names of the mechanisms that need all weights and gradients at every step.
+        needing_all: names of the mechanisms that need all weights and gradients at every step, or all units computed.
         fractional: names of those that scale updates by factors other than 0 and 1.
         ledger: owns the synapses, from the first training on (or from :meth:`bind` on).
     """
@@ -34,7 +34,7 @@ class Mechanisms(Plugin):
         self.ledger: Ledger | None = None
         told = [mechanism.task_info for mechanism in mechanisms.values()]
         self.uses_task_boundaries = any(told_in_training != "none" for told_in_training, _ in told)
-        self.needing_all = [name for name, mechanism in mechanisms.items() if mechanism.needs is Needs.ALL]
+        self.needing_all = [name for name, own in mechanisms.items() if own.needs is Needs.ALL or own.dense_forward]
         self.fractional = [name for name, mechanism in mechanisms.items() if mechanism.fractional]
         self.looks_at_weights = bool(self.needing_all)
 

@@ -110,6 +110,8 @@ def _wrapped(config: ExperimentConfig, net: nn.Module, benchmark: Benchmark) -> 
             net = method.make().wrap(before, benchmark.n_tasks)
         except ValueError as error:
             raise UserError(f"{place}: {error}") from error
+        if method.cls.one_net and isinstance(net, IndependentNets):
+            raise UserError(f"{place} needs one net for all tasks, not strategy {config.effective_strategy}")
         if net is before or isinstance(net, InferredContexts):
             continue
         _check_labels(config, benchmark, f"plugins: {method.name}", "a task's part")
@@ -264,6 +266,9 @@ def _on_top(config: ExperimentConfig, model: nn.Module, benchmark: Benchmark, de
         return None
     if not isinstance(model, FeatureClassifier):
         raise UserError(f"{config.name}: plugins: a readout needs one net for all tasks, not one for each")
+    resizing = [method.name for method in methods_of(config, Mechanism) if method.cls.resizes]
+    if resizing:
+        raise UserError(f"{config.name}: plugins: {resizing[0]} changes the units that the readout has sums of")
     layers = [module for module in model.classifier.modules() if isinstance(module, WEIGHT_LAYERS)]
     readout = readout_of(config, weight_shape(layers[0])[1], benchmark)
     assert readout is not None

@@ -14,7 +14,7 @@ from cl_sparse.config.identity import differing
 from cl_sparse.errors import UserError
 from cl_sparse.metrics import unit_overlap
 from cl_sparse.models import FixedNet
-from cl_sparse.plugins import AccuracyRecorder, DivergedError, ReportProgress, SparsityProbe
+from cl_sparse.plugins import AccuracyRecorder, DivergedError, Mechanisms, ReportProgress, SparsityProbe
 from cl_sparse.run import build, provenance
 from cl_sparse.run.checkpoint import VERSION, load_checkpoint, save_checkpoint, unfit
 from cl_sparse.run.evaluate import accuracy_row
@@ -24,7 +24,7 @@ from cl_sparse.run.record import Record
 from cl_sparse.seeding import derive_seed
 from cl_sparse.strategies import Learner
 from cl_sparse.strategies.closed_form import ClosedFormLearner
-from cl_sparse.synapses import live_synapses, synapse_positions, total_parameters
+from cl_sparse.synapses import live_synapses, synapse_positions, synapses_of, total_parameters
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,8 @@ class Run:
         self.record.steps.append(self.progress.steps)
         self.record.samples.append(self.progress.samples)
         self.record.carried_bytes.append(carried_bytes(self.learner))
+        self.record.units.append({found.layer: found.shape[0] for found in synapses_of(self.learner.model)})
+        self.record.live_synapses.append(live_synapses(self.learner.model))
         self.record.code_hashes.append(self.code_hash)
 
     def _test(self, task: int) -> None:
@@ -182,6 +184,7 @@ class Run:
             **probe,
             "overlap": {name: both[0] for name, both in overlaps.items()},
             "overlap_chance": {name: both[1] for name, both in overlaps.items()},
+            "mechanisms": measured_by_mechanisms(self.learner),
             "parameters": total_parameters(model),
             **multiply_adds(model),
             "live_synapses": live_synapses(model),
@@ -212,6 +215,13 @@ def multiply_adds(model: torch.nn.Module) -> dict[str, dict[str, int]]:
         return {}
     parts = {"features": model.features.multiply_adds(), "readout": model.readout.get_parameter("weight").numel()}
     return {"multiply_adds": parts}
+
+
+def measured_by_mechanisms(learner: Learner) -> dict[str, dict[str, Any]]:
+    """Return what mechanisms have measured, by their names; those that measure nothing are left out."""
+    mechanisms = [plugin.mechanisms for plugin in learner.plugins if isinstance(plugin, Mechanisms)]
+    measured = {name: one.statistics() for named in mechanisms for name, one in named.items()}
+    return {name: statistics for name, statistics in measured.items() if statistics}
 
 
 def carried_bytes(learner: Learner) -> dict[str, int]:

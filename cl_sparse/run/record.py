@@ -18,6 +18,8 @@ class Record(BaseModel):
         train_seconds, eval_seconds: per task trained.
         steps, samples: optimizer steps and training samples (repetitions counted) per task trained.
         carried_bytes: per task trained, what is carried to the next task beyond weights and biases.
+        units, live_synapses: per task trained, the units of each weight layer by name, and how many weights lived, when
+            it ended. A run that was begun before they were noted lacks the first.
         code_hashes: per task trained, the hash of the code that trained it: a resumed run may have more than one, and
             one begun before they were noted lacks the first.
     """
@@ -32,6 +34,8 @@ class Record(BaseModel):
     steps: list[int] = []
     samples: list[int] = []
     carried_bytes: list[dict[str, int]] = []
+    units: list[dict[str, int]] = []
+    live_synapses: list[int] = []
     code_hashes: list[str] = []
 
     @model_validator(mode="after")
@@ -42,7 +46,8 @@ class Record(BaseModel):
                 raise ValueError(f"the accuracies of {n_tasks} tasks are no square matrix")
         per_task = (self.train_seconds, self.eval_seconds, self.steps, self.samples, self.carried_bytes)
         trained = {len(numbers) for numbers in per_task}
-        if len(trained) > 1 or max(trained) > n_tasks or len(self.code_hashes) > max(trained):
+        since = max(len(numbers) for numbers in (self.units, self.live_synapses, self.code_hashes))
+        if len(trained) > 1 or max(trained) > n_tasks or since > max(trained):
             raise ValueError("its lists are not of one number of tasks")
         return self
 
@@ -68,6 +73,8 @@ class Record(BaseModel):
             "steps": self.steps,
             "samples": self.samples,
             "carried_bytes": self.carried_bytes,
+            "units": self.units,
+            "live_synapses_by_task": self.live_synapses,
             "code_hashes": self.code_hashes,
             "seconds": {
                 "train": self.train_seconds,

@@ -1,17 +1,22 @@
 """What may happen to synapses, usable in any plain PyTorch loop."""
 
+from cl_sparse.synapses.ablation import ablation_importance
 from cl_sparse.synapses.aware_synapses import AwareSynapses
+from cl_sparse.synapses.block_growth import BlockGrowth
 from cl_sparse.synapses.context_gates import ContextGates
 from cl_sparse.synapses.context_means import ContextMeans
 from cl_sparse.synapses.elastic_weights import ElasticWeights
+from cl_sparse.synapses.flexible_width import FlexibleWidth
 from cl_sparse.synapses.fresh_steps import FreshSteps
 from cl_sparse.synapses.frozen import Frozen
 from cl_sparse.synapses.gradient_projection import GradientProjection
 from cl_sparse.synapses.grown_parts import GrownParts
+from cl_sparse.synapses.grown_units import GrownUnits
 from cl_sparse.synapses.hard_attention import HardAttention
 from cl_sparse.synapses.lazy_sgd import LazySGD
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
+from cl_sparse.synapses.neuron_gc import NeuronGC
 from cl_sparse.synapses.nispa import Nispa
 from cl_sparse.synapses.observing import observing
 from cl_sparse.synapses.orthogonal_weights import OrthogonalWeights
@@ -19,8 +24,10 @@ from cl_sparse.synapses.packed import Packed
 from cl_sparse.synapses.projection import Projection
 from cl_sparse.synapses.quadratic import Quadratic
 from cl_sparse.synapses.space_net import SpaceNet
+from cl_sparse.synapses.sparsified_units import SparsifiedUnits
 from cl_sparse.synapses.step import Step, Touched
 from cl_sparse.synapses.subnetworks import Supermasks, WinningSubnetworks
+from cl_sparse.synapses.switched_units import SwitchedUnits
 from cl_sparse.synapses.synapses import (
     Synapses,
     density,
@@ -34,31 +41,38 @@ from cl_sparse.synapses.update_scale import UpdateScale, scale_updates
 
 __all__ = [
     "AwareSynapses",
+    "BlockGrowth",
     "ContextGates",
     "ContextMeans",
     "ElasticWeights",
+    "FlexibleWidth",
     "FreshSteps",
     "Frozen",
     "GradientProjection",
     "GrownParts",
+    "GrownUnits",
     "HardAttention",
     "LazySGD",
     "Ledger",
     "Mechanism",
     "Needs",
+    "NeuronGC",
     "Nispa",
     "OrthogonalWeights",
     "Packed",
     "Projection",
     "Quadratic",
     "SpaceNet",
+    "SparsifiedUnits",
     "Step",
     "Supermasks",
+    "SwitchedUnits",
     "Synapses",
     "SynapticIntelligence",
     "Touched",
     "UpdateScale",
     "WinningSubnetworks",
+    "ablation_importance",
     "density",
     "live_synapses",
     "observing",

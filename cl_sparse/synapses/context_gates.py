@@ -68,6 +68,7 @@ class ContextGates(Mechanism):
 
     needs = Needs.ALL
     task_info = ("label", "label")
+    follows_units = False
 
     def __init__(
         self, shut: Annotated[float, Field(ge=0, lt=1, description="Share of units that a task does without.")] = 0.8

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cl_sparse.layers import KWinnersBase
-from cl_sparse.layers.consumers import Consumers, consumers_of, is_chain
+from cl_sparse.layers.consumers import Consumers, consumers_in
 from cl_sparse.seeding import derive_seed
 from cl_sparse.synapses.followers import carry_optimizer, check_followed, resume_optimizer, settle
 from cl_sparse.synapses.kept import Kept
@@ -200,11 +200,7 @@ class Ledger:
 
     def consumers(self) -> dict[str, Consumers]:
         """Return, by name of each layer whose readers are known, who consumes its units."""
-        own = getattr(self.model, "consumers", None)
-        if own is not None:
-            found: dict[str, Consumers] = own()
-            return found
-        return consumers_of(self.model._modules.items()) if is_chain(self.model) else {}
+        return consumers_in(self.model)
 
     def _follow(self, changes: Changes) -> None:
         parameters = self.parameters()
@@ -234,6 +230,7 @@ class Ledger:
             )
         if name in self.mechanisms:
             raise ValueError(f"there is a mechanism {name!r} already: give this one another name")
+        _check_follows({**self.mechanisms, name: mechanism})
         if mechanism.fractional and isinstance(self.optimizer, LazySGD):
             self.optimizer.check_fractional()
         self._own()
@@ -361,6 +358,13 @@ def _owner_of(model: nn.Module) -> Ledger | None:
     """Return the ledger that lives and owns the synapses of a net."""
     known = _OWNERS.get(model)
     return None if known is None else known()
+
+
+def _check_follows(mechanisms: dict[str, Mechanism]) -> None:
+    resizing = [name for name, mechanism in mechanisms.items() if mechanism.resizes]
+    fixed = [name for name, mechanism in mechanisms.items() if not mechanism.follows_units]
+    if resizing and fixed:
+        raise ValueError(f"{resizing[0]} removes or adds units, which {fixed[0]} cannot follow: choose one of the two")
 
 
 def _check_kept(keep: Tensor, add: int, units: int) -> None:

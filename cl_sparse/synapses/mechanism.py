@@ -41,6 +41,10 @@ class Mechanism:
             test it may be "inferred per sample" as well.
         fractional: whether it scales updates by factors other than 0 and 1.
         edits_gradients: whether :meth:`before_step` changes gradients; the others see them as they were.
+        dense_forward: whether layers have to compute all their units, not only what wins.
+        resizes: whether it removes or adds units.
+        follows_units: whether what it holds follows when another one does, as all does that the ledger keeps.
+        one_net: whether it needs one net for all tasks, and not a net for each.
     """
 
     name: str = ""
@@ -48,6 +52,10 @@ class Mechanism:
     task_info: tuple[str, str] = ("none", "none")
     fractional: bool = False
     edits_gradients: bool = False
+    dense_forward: bool = False
+    resizes: bool = False
+    follows_units: bool = True
+    one_net: bool = False
 
     def wrap(self, net: nn.Module, n_tasks: int) -> nn.Module:
         """Return what is trained in the net's place, before there is an optimizer; by default the net itself.
@@ -90,6 +98,10 @@ class Mechanism:
 
     def after_task(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:
         """Training on task number ``task`` has ended; ``batches`` are its training data, ``(x, y, ...)``, once more."""
+
+    def statistics(self) -> dict[str, Any]:
+        """Return what it has measured, for the result: numbers, texts, NumPy arrays, lists and dicts of these."""
+        return {}
 
     @property
     def nbytes(self) -> int:

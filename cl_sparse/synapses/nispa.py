@@ -38,6 +38,7 @@ class Nispa(Mechanism):
 
     needs = Needs.BOUNDARIES
     task_info = ("label", "label")
+    follows_units = False
 
     def __init__(
         self,

@@ -24,6 +24,17 @@ def logits_of(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
     return logits
 
 
+def first(batches: Iterable[tuple[Tensor, ...]], samples: int | None) -> Iterator[tuple[Tensor, ...]]:
+    """Yield batches up to so many samples in all."""
+    left = samples
+    for batch in batches:
+        yield tuple(part[:left] for part in batch)
+        if left is not None:
+            left -= len(batch[0])
+            if left <= 0:
+                return
+
+
 def weight_layers(model: nn.Module) -> dict[str, nn.Module]:
     """Return, by name, the layers whose gradients are a sum over samples of (gradient at the output) × (input).
 
@@ -97,10 +108,7 @@ def per_sample_mean(
     layers, seen = weight_layers(model), 0
     sums = {name: torch.zeros_like(parameter, requires_grad=False) for name, parameter in model.named_parameters()}
     with observing(model):
-        for full in batches:
-            batch = tuple(part[: None if samples is None else samples - seen] for part in full)
-            if not len(batch[0]):
-                break
+        for batch in first(batches, samples):
             with torch.enable_grad(), watching(layers) as calls:
                 total = objective(logits_of(model, batch), batch[1])
             called = [(name, *call) for name, own in calls.items() for call in own]

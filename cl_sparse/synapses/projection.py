@@ -45,6 +45,7 @@ class Projection(Mechanism, ABC):
     needs = Needs.ALL
     edits_gradients = True
     task_info = ("boundaries", "none")
+    follows_units = False
 
     def __init__(self, leave: list[str] | None, samples: int | None) -> None:
         if not (samples is None or samples >= 1):

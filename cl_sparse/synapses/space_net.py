@@ -43,6 +43,7 @@ class SpaceNet(Mechanism):
 
     needs = Needs.ALL
     task_info = ("boundaries", "none")
+    follows_units = False
 
     def __init__(
         self,

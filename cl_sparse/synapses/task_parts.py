@@ -25,6 +25,7 @@ class TaskParts(Mechanism):
 
     needs = Needs.ALL
     task_info = ("label", "label")
+    follows_units = False
     kind: ClassVar[type[PartsOfNet]]
     net: Any
 

@@ -37,6 +37,21 @@ SPARSE = {"sparsify": True, "percent_on_fc": 0.2, "weight_sparsity_fc": 0.5}
             {**SPARSE, "weight_sparsity_fc": 1.0, "compute": "winners"},
             "does not go with elastic_weights",
         ),
+        ("neuron_gc", {}, "neuron_gc: no layer has a filter, so no unit dies: name a mechanism that puts them in"),
+        ("sparsified_units block_growth", {}, "block_growth: features.fc1 has a filter already"),
+        ("switched_units", {**SPARSE, "weights": "sparse"}, "features.fc1 computes only what wins"),
+        (
+            "sparsified_units",
+            {**SPARSE, "weight_sparsity_fc": 1.0, "compute": "winners"},
+            "does not go with sparsified_units",
+        ),
+        ("grown_units orthogonal_weights", {}, "grown_units removes or adds units, which orthogonal_weights cannot"),
+        ("hard_attention grown_units", {}, "grown_units removes or adds units, which hard_attention cannot follow"),
+        ("nispa grown_units", {**SPARSE, "percent_on_fc": 1.0, "train_ep": 3}, "which nispa cannot follow"),
+        ("grown_units", {"strategy": "independent"}, "grown_units needs one net for all tasks, not strategy"),
+        ("sparsified_units", {"strategy": "independent"}, "sparsified_units needs one net for all tasks"),
+        ("grown_units discriminant", {}, "grown_units changes the units that the readout has sums of"),
+        ("sparsified_units elastic_weights", {}, "is of no linear layer or convolution"),
         ("decay_learning_rate", {**SPARSE, "weight_sparsity_fc": 1.0, "compute": "winners"}, "DecayLearningRate"),
     ],
 )
@@ -62,3 +77,37 @@ def test_a_mini_batch_of_one_sample_is_not_normalised(make_run):
     n = len(make_run().benchmark.train_stream[0].dataset)
     with pytest.raises(UserError, match=rf"mb_size: {n - 1} leaves 1 of the {n} samples of task 0"):
         make_run(batch_norm=True, mb_size=n - 1)
+
+
+def test_a_net_that_grows_and_shrinks_is_recorded_task_by_task(make_run, tmp_path):
+    plugins = [
+        {"name": "grown_units", "units": 10},
+        {"name": "sparsified_units", "strength": 0.05, "filter_lr": 0.1, "protect": "alive"},
+        {"name": "neuron_gc"},
+        {"name": "capacity_probe", "samples": 100, "ablation_samples": 10},
+    ]
+    run = make_run(plugins=plugins, train_ep=4)
+    stats = run.run(tmp_path / "c.pt")
+    widths = [units["features.fc1"] for units in stats["units"]]
+    assert len(widths) == 5
+    assert any(b < a + 10 for a, b in zip([50, *widths], widths, strict=False))
+    assert stats["units"][-1]["features.fc1"] == run.learner.model.features.fc1.out_features
+    probe = stats["mechanisms"]["capacity_probe"]
+    assert probe["layers"]["features.fc1"]["units"].shape == (5,)
+    assert probe["overlap"]["features.fc1"].shape == (5, 5)
+
+
+def test_the_fate_of_each_block_is_in_the_result(make_run, tmp_path):
+    plugins = [{"name": "block_growth", "units": 5, "patience": 1, "strength": 0.01, "improvement": 0.0}]
+    stats = make_run(plugins=plugins, train_ep=4).run(tmp_path / "c.pt")
+    blocks = stats["mechanisms"]["block_growth"]["blocks"]
+    assert {block["fate"] for block in blocks} <= {"accepted", "rejected", "collapsed"}
+    grown = sum(block["fate"] == "accepted" for block in blocks)
+    assert grown > 0
+    assert stats["units"][-1]["features.fc1"] > 50
+
+
+def test_filters_let_nets_compute_all_units(make_run):
+    wide = {**SPARSE, "weight_sparsity_fc": 1.0, "percent_on_fc": 0.02, "hidden_units": 2000}
+    assert make_run(**wide).learner.model.way == "winners"
+    assert make_run(**wide, plugins=[{"name": "sparsified_units"}]).learner.model.way == "reference"

@@ -54,6 +54,8 @@ def test_a_result_holds_what_it_promises_and_needs_no_package(folder):
     for key in ("density", "active_share", "duty_entropy"):
         assert all(len(values) == 3 for values in stats[key].values()), key
     assert len(stats["carried_bytes"]) == len(stats["steps"]) == 3
+    assert len(stats["units"]) == len(stats["live_synapses_by_task"]) == 3
+    assert stats["live_synapses_by_task"][-1] == stats["live_synapses"]
     assert stats["carried_bytes"][0]["buffers"] > 0
     for key in ("parameters", "live_synapses", "versions", "code_hash", "machine", "threads", "benchmark", "budget"):
         assert stats[key], key
