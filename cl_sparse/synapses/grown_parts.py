@@ -1,7 +1,7 @@
 """A net that grows: for each task new synapses between units that are used least, and all that is there is kept."""
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -65,6 +65,7 @@ class GrownParts(TaskParts):
         self.width, self.places, self.reuse = width, places, reuse
         self.moved, self.until, self.full = moved, until, full
         self._spread = torch.ones(())  # of each input, in the task's training data
+        self._growth: list[dict[str, Any]] = []
         self._taken: dict[str, Tensor] = {}  # by layer, bool (units, inputs): whose places other tasks have
         self._old: dict[str, Tensor] = {}  # and which of their synapses take part
 
@@ -119,7 +120,30 @@ class GrownParts(TaskParts):
     @torch.no_grad()
     def after_task(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:
         """Preserve the task's synapses."""
+        shared = {layer: int((self.net.uses(layer)[units] > 0).sum()) for layer, units in self.net.units.items()}
         self.net.store({layer: ~old for layer, old in self._old.items()})
+        self._growth.append({"task": task, "layers": {layer: self._grown(layer, shared) for layer in self.net.hidden}})
+
+    # -------------------- results
+
+    def _grown(self, layer: str, shared: dict[str, int]) -> dict[str, int]:
+        part, reused = self._found(layer).n_live, int(self._old[layer].sum())
+        places = self.net.total(layer) * self.net.inputs_total(layer)
+        free = places - len(self.net.owned(layer)[0])
+        return {"grown": part - reused, "reused": reused, "shared_units": shared[layer], "free": free}
+
+    def statistics(self) -> dict[str, Any]:
+        """Return, task by task and layer by layer, how many synapses grew, how many old ones take part, how many units
+        other tasks use too, and how many places of the wide net were free when it ended."""
+        return {"growth": self._growth}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what became of each task so far."""
+        return {"growth": self._growth}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore it."""
+        self._growth = list(state["growth"])
 
     # -------------------- what they do
 

@@ -141,6 +141,28 @@ def test_units_that_the_fewest_tasks_use_are_chosen():
         assert torch.bincount(stream.net.uses(layer), minlength=len(uses)).tolist() == uses
 
 
+def test_growth_is_recorded():
+    mechanism = GrownParts(width=2.0, reuse=True)
+    stream = Stream(mechanism)
+    for task in range(3):
+        stream.train(task)
+    growth = mechanism.statistics()["growth"]
+    first, second = list(stream.net.hidden)
+    assert [entry["task"] for entry in growth] == [0, 1, 2]
+    budget = stream.net.budget
+    assert [entry["layers"][first]["grown"] for entry in growth] == [budget[first]] * 3
+    assert [entry["layers"][second]["shared_units"] for entry in growth] == [0, 0, 12]
+    assert [entry["layers"][first]["free"] for entry in growth] == [24 * 20 - n * budget[first] for n in (1, 2, 3)]
+    reused = [entry["layers"][first]["reused"] for entry in growth]
+    assert reused[:2] == [0, 0]
+    assert reused[2] == sum(
+        int(p) in {int(unit) * 20 + i for unit in stream.net.stored["2"].layer(first)["units"] for i in range(20)}
+        for owner in ("0", "1")
+        for unit in [stream.net.stored[owner].layer(first)]
+        for p in unit["units"].long()[unit["places"].long() // 20] * 20 + unit["places"] % 20
+    )
+
+
 def test_places_are_drawn_in_proportion_to_the_spread():
     generator = torch.Generator().manual_seed(0)
     chance = torch.tensor([0.0, 1.0, 2.0, 4.0, -1.0]).expand(4000, 5)
