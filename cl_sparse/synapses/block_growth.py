@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from cl_sparse.errors import UserError
-from cl_sparse.layers import Sparsifier, UnitFilter
-from cl_sparse.layers.filter_placement import filters_of
+from cl_sparse.layers import Sparsifier
 from cl_sparse.synapses.blocks import append_block, only_from, remove_block, widths
 from cl_sparse.synapses.filtered_units import FilteredUnits
 from cl_sparse.synapses.ledger import Ledger
@@ -134,9 +133,9 @@ class BlockGrowth(FilteredUnits):
         self._block = widths(self.ledger)
         self._held_out = ()
 
-    def exempt(self, name: str, own: UnitFilter) -> Tensor | None:
-        """Return which units are not of the block."""
-        layer = next(layer for layer, (known, _) in filters_of(self.ledger.model).items() if known == name)
+    def exempt(self, layer: str) -> Tensor | None:
+        """Return which units of a layer are not of the block."""
+        _, own = self.filters[layer]
         return torch.arange(own.n, device=next(own.parameters()).device) < self._block[layer]
 
     # -------------------- what they do
@@ -174,8 +173,7 @@ class BlockGrowth(FilteredUnits):
             self._growing = self.strength_now >= self.least
 
     def _judge(self, loss: float) -> str:
-        filters = filters_of(self.ledger.model)
-        if any(bool(own.dead()[self._block[layer] :].all()) for layer, (_, own) in filters.items()):
+        if any(bool(own.dead()[self._block[layer] :].all()) for layer, (_, own) in self.filters.items()):
             return "collapsed"
         return "accepted" if loss < self._best * (1 - self.improvement) else "rejected"
 
