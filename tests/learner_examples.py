@@ -133,6 +133,7 @@ LEARNERS = {
     },
     "block_growth": {
         "train_ep": 4,
+        "validation": 0.2,
         "plugins": [{"name": "block_growth", "units": 5, "patience": 1, "strength": 0.01}],
     },
     "capacity_probe": {

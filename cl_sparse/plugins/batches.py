@@ -10,15 +10,29 @@ from cl_sparse.data import BatchLoader, served
 
 
 class Batches:
-    """The training data of a strategy's experience once more, in order, on its device."""
+    """The training data of a strategy's experience once more, in order, on its device.
 
-    def __init__(self, strategy: Any) -> None:
-        self.strategy = strategy
+    Args:
+        strategy: trains.
+        held_out: the data that the experience's benchmark holds out of it instead: none, without a ``val_stream``.
+    """
+
+    def __init__(self, strategy: Any, held_out: bool = False) -> None:
+        self.strategy, self.held_out = strategy, held_out
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        strategy, dataset = self.strategy, self.strategy.experience.dataset
+        strategy, dataset = self.strategy, self._dataset()
+        if dataset is None:
+            return
         for batch in _loader(dataset, strategy.train_mb_size):
             yield tuple(part.to(strategy.device) for part in batch)
+
+    def _dataset(self) -> Any:
+        experience = self.strategy.experience
+        if not self.held_out:
+            return experience.dataset
+        stream = getattr(getattr(experience, "benchmark", None), "val_stream", None)
+        return None if stream is None else stream[experience.current_experience].dataset
 
 
 def _loader(dataset: Any, size: int) -> Any:

@@ -58,7 +58,8 @@ class Mechanisms(Plugin):
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Tell the mechanisms that a task begins."""
         ledger = self.bind(strategy.model, strategy.optimizer)
-        ledger.before_task(strategy.experience.current_experience, Batches(strategy))
+        task, held_out = strategy.experience.current_experience, Batches(strategy, held_out=True)
+        ledger.before_task(task, Batches(strategy), held_out)
 
     def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         """Tell the mechanisms that a pass over the task's data begins."""

@@ -8,8 +8,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from cl_sparse.layers import Sparsifier, UnitFilter
-from cl_sparse.layers.filter_placement import filters_of
+from cl_sparse.errors import UserError
+from cl_sparse.layers import Sparsifier
 from cl_sparse.synapses.blocks import append_block, only_from, remove_block, widths
 from cl_sparse.synapses.filtered_units import FilteredUnits
 from cl_sparse.synapses.ledger import Ledger
@@ -30,8 +30,8 @@ class BlockGrowth(FilteredUnits):
     - it is accepted, if the loss has fallen by ``improvement``: its dead units go, the next one is larger;
     - or else it is rejected: the net is put back, and the task goes on with what it was given.
 
-    The loss is that of the task's training data: a mechanism has no others. The output layers learn in each round too,
-    so a round too short for them speaks for the block.
+    The loss is that of data of the task that are held out of training (``validation`` in an experiment). The output
+    layers learn in each round too, so a round too short for them speaks for the block.
 
     Args:
         units: of the first block of a task, in each hidden layer.
@@ -42,7 +42,7 @@ class BlockGrowth(FilteredUnits):
         decay: what λ is divided by when a block collapsed.
         least: of λ; growth ends below it.
         filter_lr: learning rate of the filters; None: that of the weights.
-        samples: of a task, the first ones, on which the loss is measured.
+        samples: held out of a task, the first ones, on which the loss is measured.
 
     Raises:
         ValueError: an argument is out of range.
@@ -64,7 +64,7 @@ class BlockGrowth(FilteredUnits):
         filter_lr: Annotated[
             float | None, Field(gt=0, description="Learning rate of the filters; null: that of the weights.")
         ] = None,
-        samples: Annotated[int, Field(ge=1, description="Samples of a task on which the loss is measured.")] = 1000,
+        samples: Annotated[int, Field(ge=1, description="Held-out samples on which the loss is measured.")] = 1000,
     ) -> None:
         super().__init__(strength, decay, filter_lr, samples=samples)
         if units < 1 or not factor >= 1 or patience < 1:
@@ -78,7 +78,7 @@ class BlockGrowth(FilteredUnits):
         self.improvement, self.least = improvement, least
         self.task_info = ("boundaries", "none")
         self.history: list[dict[str, Any]] = []
-        self._batches: Iterable[tuple[Tensor, ...]] = ()
+        self._held_out: Iterable[tuple[Tensor, ...]] = ()
         self._snapshot: dict[str, Tensor] | None = None  # of the net without the block that is being trained
 
     def make(self, n: int, cost: float) -> Sparsifier:
@@ -94,9 +94,15 @@ class BlockGrowth(FilteredUnits):
 
     # -------------------- moments
 
-    def see_task(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:
-        """Keep the data for measuring the loss."""
-        self._batches = batches
+    def see_held_out(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:
+        """Keep the data for measuring the loss.
+
+        Raises:
+            UserError: there are none.
+        """
+        if next(iter(batches), None) is None:
+            raise UserError(f"{self.name} judges blocks by data that are held out: set validation above 0")
+        self._held_out = batches
 
     def before_task(self, task: int) -> None:
         """Begin with the net as it is."""
@@ -125,11 +131,11 @@ class BlockGrowth(FilteredUnits):
             self._end_round()
         self._collect()
         self._block = widths(self.ledger)
-        self._batches = ()
+        self._held_out = ()
 
-    def exempt(self, name: str, own: UnitFilter) -> Tensor | None:
-        """Return which units are not of the block."""
-        layer = next(layer for layer, (known, _) in filters_of(self.ledger.model).items() if known == name)
+    def exempt(self, layer: str) -> Tensor | None:
+        """Return which units of a layer are not of the block."""
+        _, own = self.filters[layer]
         return torch.arange(own.n, device=next(own.parameters()).device) < self._block[layer]
 
     # -------------------- what they do
@@ -167,8 +173,7 @@ class BlockGrowth(FilteredUnits):
             self._growing = self.strength_now >= self.least
 
     def _judge(self, loss: float) -> str:
-        filters = filters_of(self.ledger.model)
-        if any(bool(own.dead()[self._block[layer] :].all()) for layer, (_, own) in filters.items()):
+        if any(bool(own.dead()[self._block[layer] :].all()) for layer, (_, own) in self.filters.items()):
             return "collapsed"
         return "accepted" if loss < self._best * (1 - self.improvement) else "rejected"
 
@@ -200,11 +205,9 @@ class BlockGrowth(FilteredUnits):
     def _loss(self) -> float:
         total, seen = 0.0, 0
         with observing(self.ledger.model) as model:
-            for batch in first(self._batches, self.samples):
+            for batch in first(self._held_out, self.samples):
                 total += float(cross_entropy(logits_of(model, batch), batch[1], reduction="sum"))
                 seen += len(batch[0])
-        if not seen:
-            raise ValueError(f"{self.name} measures the loss on a task's data: give them to ledger.before_task")
         return total / seen
 
     # -------------------- results

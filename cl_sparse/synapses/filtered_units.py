@@ -31,10 +31,14 @@ class FilteredUnits(Mechanism):
         threshold: "important" is a unit without which the loss on the task's data rises by more than this.
         samples: the first ones of the task, on which that is measured.
 
+    Attributes:
+        filters: by hidden layer, its filter's name and its filter.
+
     Raises:
         ValueError: an argument is out of range.
     """
 
+    filters: dict[str, tuple[str, UnitFilter]]
     needs = Needs.BOUNDARIES
     dense_forward = True
     one_net = True
@@ -81,12 +85,11 @@ class FilteredUnits(Mechanism):
         Raises:
             ValueError: the ledger's net has no filters, or its optimizer does not train them.
         """
-        self.ledger = ledger
-        filters = filters_of(ledger.model)
-        if not filters:
+        self.ledger, self.filters = ledger, filters_of(ledger.model)
+        if not self.filters:
             raise ValueError("give the optimizer and the ledger the net that wrap(net, n_tasks) returns")
         if ledger.optimizer is not None:
-            parameters = [parameter for _, own in filters.values() for parameter in own.parameters()]
+            parameters = [parameter for _, own in self.filters.values() for parameter in own.parameters()]
             give_own_group(ledger.optimizer, parameters, self.filter_lr)
         if self.protect != "none":
             self.protected = ledger.keep(self.name, "protected")
@@ -104,12 +107,12 @@ class FilteredUnits(Mechanism):
         """Return λ times what the units that are not protected cost."""
         if not self.strength_now:
             return 0.0
-        costs = [own.penalty(self.exempt(name, own)) for name, own in filters_of(self.ledger.model).values()]
+        costs = [own.penalty(self.exempt(layer)) for layer, (_, own) in self.filters.items()]
         return self.strength_now * torch.stack(costs).sum()
 
-    def exempt(self, name: str, own: UnitFilter) -> Tensor | None:
-        """Return which units of the filter of that name cost nothing, bool (n,); None: all cost something."""
-        return None if self.protect == "none" else self.protected[parameter_of(name, own)] > 0
+    def exempt(self, layer: str) -> Tensor | None:
+        """Return which units of a layer cost nothing, bool (n,); None: all cost something."""
+        return None if self.protect == "none" else self.protected[parameter_of(*self.filters[layer])] > 0
 
     @torch.no_grad()
     def after_task(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:
@@ -117,13 +120,13 @@ class FilteredUnits(Mechanism):
         if self.protect == "none":
             return
         needed = self._needed(batches)
-        for layer, (name, own) in filters_of(self.ledger.model).items():
+        for layer, (name, own) in self.filters.items():
             parameter = parameter_of(name, own)
             self.protected[parameter][needed[layer]] = 1.0
             self.updates.set({parameter: 1 - self.protected[parameter]})
 
     def _needed(self, batches: Iterable[tuple[Tensor, ...]]) -> dict[str, Tensor]:
-        alive = {layer: ~own.dead() for layer, (_, own) in filters_of(self.ledger.model).items()}
+        alive = {layer: ~own.dead() for layer, (_, own) in self.filters.items()}
         if self.protect == "alive":
             return alive
         importance = ablation_importance(self.ledger.model, batches, self.samples)

@@ -241,7 +241,12 @@ class Ledger:
         self._needs[name] = mechanism.needs
         self.steps.refresh()
 
-    def before_task(self, task: int, batches: Iterable[tuple[Tensor, ...]] = ()) -> None:
+    def before_task(
+        self,
+        task: int,
+        batches: Iterable[tuple[Tensor, ...]] = (),
+        held_out: Iterable[tuple[Tensor, ...]] = (),
+    ) -> None:
         """Tell the mechanisms that training on task number ``task`` begins.
 
         Parameters that the net has gained since get fresh numbers. One that was put in place of another of the same
@@ -250,6 +255,7 @@ class Ledger:
         Args:
             task: its number.
             batches: its training data, ``(x, y, ...)``, for mechanisms that look at them before they are trained on.
+            held_out: data of the task that are not trained on, for mechanisms that measure something.
 
         Raises:
             ValueError: a parameter has changed its shape otherwise.
@@ -258,6 +264,7 @@ class Ledger:
         for name, mechanism in self.mechanisms.items():
             self._generators[name].manual_seed(derive_seed(self.seed, "mechanism", name, task))
             mechanism.see_task(task, batches)
+            mechanism.see_held_out(task, held_out)
             mechanism.before_task(task)
 
     def _meet_the_net(self) -> None:

@@ -80,6 +80,9 @@ class Mechanism:
     def see_task(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:
         """Training on task number ``task`` is about to begin; ``batches`` are its training data, ``(x, y, ...)``."""
 
+    def see_held_out(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:
+        """``batches`` are data of task number ``task`` that are not trained on, ``(x, y, ...)``; there may be none."""
+
     def before_task(self, task: int) -> None:
         """Training on task number ``task`` begins."""
 

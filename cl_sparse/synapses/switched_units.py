@@ -6,7 +6,6 @@ import torch
 from pydantic import Field
 
 from cl_sparse.layers import SwitchLayer
-from cl_sparse.layers.filter_placement import filters_of
 from cl_sparse.synapses.filtered_units import FilteredUnits, Protect
 from cl_sparse.synapses.mechanism import Needs
 
@@ -87,6 +86,6 @@ class SwitchedUnits(FilteredUnits):
     @torch.no_grad()
     def after_step(self, step: object) -> None:
         """Follow the signs of β."""
-        for _, own in filters_of(self.ledger.model).values():
+        for _, own in self.filters.values():
             if isinstance(own, SwitchLayer):
                 own.watch_signs()

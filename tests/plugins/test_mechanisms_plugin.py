@@ -131,3 +131,36 @@ def test_a_classifier_that_grows_with_the_classes():
     importance = si.importance["3.classifier.weight"]
     assert importance.shape == net[3].classifier.weight.shape
     assert (importance > 0).any(dim=1).sum() == 6  # the classes so far
+
+
+@pytest.mark.parametrize("validation", [0.0, 0.2])
+def test_what_is_held_out_is_shown_and_not_trained_on(validation):
+    class Shown(Mechanism):
+        def __init__(self) -> None:
+            self.seen = []
+
+        def see_task(self, task, batches):
+            self.trained = torch.cat([x for x, *_ in batches])
+
+        def see_held_out(self, task, batches):
+            self.seen.append((task, [x for x, *_ in batches]))
+
+    benchmark, shown = SplitDigits(5, scenario="domain", validation=validation), Shown()
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 2))
+    learner = Naive(
+        model=net,
+        optimizer=torch.optim.SGD(net.parameters(), lr=0.1),
+        criterion=nn.CrossEntropyLoss(),
+        plugins=[Mechanisms({"shown": shown})],
+        train_mb_size=16,
+        evaluator=None,
+    )
+    learner.train(benchmark.train_stream[3])
+    ((task, batches),) = shown.seen
+    assert task == 3
+    if not validation:
+        assert batches == []
+        return
+    expected = torch.stack([x for x, *_ in benchmark.val_stream[3].dataset])
+    assert torch.equal(torch.cat(batches), expected)
+    assert len(shown.trained) == len(benchmark.train_stream[3].dataset)

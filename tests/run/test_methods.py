@@ -99,7 +99,9 @@ def test_a_net_that_grows_and_shrinks_is_recorded_task_by_task(make_run, tmp_pat
 
 def test_the_fate_of_each_block_is_in_the_result(make_run, tmp_path):
     plugins = [{"name": "block_growth", "units": 5, "patience": 1, "strength": 0.01, "improvement": 0.0}]
-    stats = make_run(plugins=plugins, train_ep=4).run(tmp_path / "c.pt")
+    with pytest.raises(UserError, match="block_growth judges blocks by data that are held out"):
+        make_run(plugins=plugins, train_ep=4).run(tmp_path / "b.pt")
+    stats = make_run(plugins=plugins, train_ep=4, validation=0.2).run(tmp_path / "c.pt")
     blocks = stats["mechanisms"]["block_growth"]["blocks"]
     assert {block["fate"] for block in blocks} <= {"accepted", "rejected", "collapsed"}
     grown = sum(block["fate"] == "accepted" for block in blocks)

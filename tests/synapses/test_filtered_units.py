@@ -107,20 +107,20 @@ def test_protected_units_are_neither_killed_nor_changed(kind: type[SparsifiedUni
     learn(net, ledger, 0)
     importance = ablation_importance(net, [data(0)])
     held = {}
-    for layer, (name, own) in filters_of(net).items():
-        exempt = sizes.exempt(name, own)
-        if protect == "alive":
-            assert exempt.all()
-        held[layer] = own.factors()[exempt].detach().clone(), importance[layer] > 1e-3
+    for layer, (_, own) in filters_of(net).items():
+        exempt = sizes.exempt(layer)
+        assert torch.equal(exempt, torch.ones_like(exempt) if protect == "alive" else importance[layer] > 1e-3)
+        assert exempt.any()
+        held[layer] = own.factors()[exempt].detach().clone()
         ledger.resize(layer, torch.arange(own.n), add=15)
     sizes.strength = 5.0
     learn(net, ledger, 1)
-    for layer, (name, own) in filters_of(net).items():
-        exempt = sizes.exempt(name, own)
-        assert torch.isin(held[layer][0], own.factors().detach()).all()
+    for layer, (_, own) in filters_of(net).items():
+        exempt = sizes.exempt(layer)
+        assert torch.isin(held[layer], own.factors().detach()).all()
         if kind is SparsifiedUnits:
-            assert int(exempt.sum()) >= len(held[layer][0])
-            assert own.n <= len(held[layer][0]) + 1  # the cost killed all others
+            assert int(exempt.sum()) >= len(held[layer])
+            assert own.n <= len(held[layer]) + 1  # the cost killed all others
 
 
 def test_without_protection_the_cost_of_a_later_task_kills() -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from cl_sparse.errors import UserError
 from cl_sparse.layers import KWinners, SparseLinear, SparseWeights, Sparsifier, rezero_weights
 from cl_sparse.layers.filter_placement import filters_of
 from cl_sparse.models import MultiHead, SimpleCNN, SimpleMLP
@@ -159,7 +160,7 @@ def grower(**arguments: object) -> tuple[nn.Module, Ledger, BlockGrowth]:
 def test_blocks_that_help_are_kept_and_the_next_is_larger() -> None:
     net, ledger, growth = grower(improvement=0.0)
     growth._judge = lambda loss: "accepted"
-    ledger.before_task(0, [data(0)])
+    ledger.before_task(0, held_out=[data(0)])
     epochs_of(net, ledger, 0, epochs=6)
     ledger.after_task(0)
     assert [block["units"] for block in growth.history] == [3, 6]
@@ -169,7 +170,7 @@ def test_blocks_that_help_are_kept_and_the_next_is_larger() -> None:
 
 def test_a_block_that_does_not_help_leaves_no_trace() -> None:
     net, ledger, growth = grower(improvement=0.99)
-    ledger.before_task(0, [data(0)])
+    ledger.before_task(0, held_out=[data(0)])
     epochs_of(net, ledger, 0, epochs=2)
     state = {name: value.clone() for name, value in net.state_dict().items()}
     ledger.before_epoch(2, 4, 5)
@@ -189,7 +190,7 @@ def test_a_block_that_does_not_help_leaves_no_trace() -> None:
 def test_units_that_die_before_a_block_comes_are_gone_whoever_collects() -> None:
     net, ledger, growth = grower(improvement=0.99, patience=1)
     ledger.attach(NeuronGC())
-    ledger.before_task(0, [data(0)])
+    ledger.before_task(0, held_out=[data(0)])
     epochs_of(net, ledger, 0, epochs=1)
     filters_of(net)["features.fc1"][1].filter.data[:3] = -1.0
     ledger.before_epoch(1, 3, 5)
@@ -202,7 +203,7 @@ def test_units_that_die_before_a_block_comes_are_gone_whoever_collects() -> None
 
 def test_a_block_that_collapses_is_tried_again_at_a_lower_cost_until_that_is_too_low() -> None:
     net, ledger, growth = grower(strength=100.0, decay=5.0, least=10.0, patience=1)
-    ledger.before_task(0, [data(0)])
+    ledger.before_task(0, held_out=[data(0)])
     epochs_of(net, ledger, 0, epochs=8)
     ledger.after_task(0)
     assert [(block["fate"], block["strength"]) for block in growth.history] == [("collapsed", 100), ("collapsed", 20)]
@@ -214,7 +215,7 @@ def test_later_tasks_grow_beside_frozen_units() -> None:
     before: dict[int, Tensor] = {}
     for task in range(TASKS):
         start = widths(ledger)
-        ledger.before_task(task, [data(task)])
+        ledger.before_task(task, held_out=[data(task)])
         epochs_of(net, ledger, task, epochs=7)
         ledger.after_task(task)
         assert all(n >= start[layer] for layer, n in widths(ledger).items())
@@ -253,7 +254,6 @@ def test_what_cannot_be_is_one_line() -> None:
     ):
         with pytest.raises(ValueError, match=said):
             make()
-    net, ledger, _ = grower()
-    ledger.before_task(0)
-    with pytest.raises(ValueError, match="BlockGrowth measures the loss on a task's data"):
-        epochs_of(net, ledger, 0, epochs=3)
+    _, ledger, _ = grower()
+    with pytest.raises(UserError, match="BlockGrowth judges blocks by data that are held out: set validation above 0"):
+        ledger.before_task(0)
