@@ -62,6 +62,33 @@ LEARNERS = {
         "scenario": "task",
         "plugins": [{"name": "context_gates"}, {"name": "synaptic_intelligence", "mode": "proximal"}],
     },
+    "evolving": {**SPARSE, "train_ep": 3, "plugins": [{"name": "dynamic_connectivity"}]},
+    "evolving_live": {
+        **SPARSE,
+        "weights": "sparse",
+        "train_ep": 3,
+        "plugins": [{"name": "dynamic_connectivity", "drop": {"magnitude": 0.3}}, {"name": "frozen", "share": 0.2}],
+    },
+    "evolving_by_gradient": {
+        **SPARSE,
+        "optimizer": "adam",
+        "lr": 0.005,
+        "plugins": [{"name": "dynamic_connectivity", "grow": "gradient", "every": 3, "until": 0.75, "annealed": True}],
+    },
+    "evolving_hebbian": {
+        **SPARSE,
+        "hidden_layers": 2,
+        "scenario": "domain",
+        "train_ep": 3,
+        "plugins": [
+            {
+                "name": "dynamic_connectivity",
+                "drop": {"coactivation": 0.4, "signed_magnitude": 0.5},
+                "grow": "cosine",
+                "update_interval": 2,
+            }
+        ],
+    },
     "grown_parts": {
         **SPARSE,
         "scenario": "domain",

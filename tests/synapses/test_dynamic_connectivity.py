@@ -1,0 +1,226 @@
+"""Dynamic connectivity in a plain loop: counts that stay, momenta that go, what is preserved, coactivations."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from cl_sparse.layers import KWinners, SparseLinear, SparseWeights, SparseWeights2d, rezero_weights
+from cl_sparse.synapses import DynamicConnectivity, Frozen, Ledger
+
+OPTIMIZERS = {
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
+    "adam": lambda p: torch.optim.Adam(p, lr=0.01),
+}
+
+
+def a_net(live=False, conv=False):
+    if conv:
+        first = SparseWeights2d(nn.Conv2d(1, 4, 2), weight_sparsity=0.5)
+        return nn.Sequential(first, nn.ReLU(), nn.Flatten(), SparseWeights(nn.Linear(16, 3), weight_sparsity=0.5))
+    make = (lambda i, o: SparseLinear(i, o, density=0.4)) if live else masked
+    return nn.Sequential(make(9, 12), KWinners(12, 0.5, boost_strength=0.0), make(12, 6), nn.ReLU(), nn.Linear(6, 3))
+
+
+def masked(inputs, outputs):
+    return SparseWeights(nn.Linear(inputs, outputs), weight_sparsity=0.4)
+
+
+class Training:
+    def __init__(self, mechanism, optimizer="sgd", seed=0, others=(), **kind):
+        torch.manual_seed(seed)
+        self.net, self.mechanism = a_net(**kind), mechanism
+        self.optimizer = OPTIMIZERS[optimizer](self.net.parameters())
+        self.ledger = Ledger(self.net, self.optimizer, seed)
+        for other in (*others, mechanism):
+            self.ledger.attach(other)
+        self.x = torch.randn(4, 20, 1, 3, 3) if kind.get("conv") else torch.randn(4, 20, 9)
+        self.y = torch.randint(3, (4, 20))
+
+    def task(self, task, epochs=4, watch=lambda: None):
+        self.ledger.before_task(task)
+        for epoch in range(epochs):
+            self.ledger.before_epoch(epoch, epochs, 4)
+            watch()
+            for x, y in zip(self.x, self.y, strict=True):
+                self.optimizer.zero_grad()
+                nn.functional.cross_entropy(self.net(x), y).backward()
+                self.optimizer.step()
+                rezero_weights(self.net)
+        self.ledger.after_task(task)
+
+    def masks(self):
+        masks = {}
+        for name, found in self.ledger.synapses.items():
+            masks[name] = torch.zeros(found.shape[0], found.shape[1:].numel(), dtype=torch.bool)
+            masks[name][found.places()] = True
+        return masks
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    drop=st.dictionaries(
+        st.sampled_from(["magnitude", "signed_magnitude", "coactivation", "opposite", "random", "weighted_magnitude"]),
+        st.floats(0, 1),
+        max_size=2,
+    ),
+    grow=st.sampled_from(["random", "gradient", "coactivation", "opposite", "cosine"]),
+    every=st.sampled_from([None, 1, 3]),
+    annealed=st.booleans(),
+    again=st.booleans(),
+    optimizer=st.sampled_from(sorted(OPTIMIZERS)),
+    seed=st.integers(0, 1000),
+)
+def test_a_layer_has_as_many_synapses_as_before(drop, grow, every, annealed, again, optimizer, seed):
+    training = Training(DynamicConnectivity(drop, grow, every, annealed=annealed, again=again), optimizer, seed)
+    counts = {name: int(mask.sum()) for name, mask in training.masks().items()}
+    for task in range(2):
+        training.task(task)
+        masks = training.masks()
+        assert {name: int(mask.sum()) for name, mask in masks.items()} == counts
+        for name, found in training.ledger.synapses.items():
+            if found.stored == "masked":
+                assert (found.current().flatten(1)[~masks[name]] == 0).all()
+
+
+@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
+@pytest.mark.parametrize("kind", ["masked", "live", "conv"])
+def test_what_moves_starts_at_nothing(kind, optimizer):
+    training = Training(
+        DynamicConnectivity({"magnitude": 0.5}), optimizer, **({kind: True} if kind != "masked" else {})
+    )
+    names = [name for name, found in training.ledger.synapses.items() if found.stored != "dense"]
+    training.task(0, epochs=1)
+    before = training.masks()
+    weights = {name: training.ledger.synapses[name].current().clone() for name in names}
+    training.ledger.before_task(1)
+    training.ledger.before_epoch(0, 2, 4)
+    training.ledger.before_epoch(1, 2, 4)
+    after = training.masks()
+    for name in names:
+        found = training.ledger.synapses[name]
+        n = round(0.5 * int(before[name].sum()))
+        gone, new = before[name] & ~after[name], after[name] & ~before[name]
+        assert int(gone.sum()) == int(new.sum()) == n
+        at = found.places()
+        grown = new[at]
+        state = training.optimizer.state[found.parameter]
+        kept = [value for value in state.values() if torch.is_tensor(value) and value.shape == found.parameter.shape]
+        assert kept
+        for numbers in (found.current(), *kept):
+            assert (found.of_live(numbers)[grown] == 0).all()
+        if kind != "live":
+            for numbers in kept:
+                assert (numbers.flatten(1)[gone] == 0).all()
+            old = weights[name].flatten(1)
+            assert old[gone].abs().max() <= old[before[name] & after[name]].abs().min()
+
+
+def test_changes_come_when_they_are_due():
+    moved = {}
+    for name, keywords in {
+        "epochs": {},
+        "half": {"until": 0.5},
+        "steps": {"every": 5},
+        "never": {"until": 0.0},
+        "annealed": {"annealed": True},
+    }.items():
+        training = Training(DynamicConnectivity({"random": 0.5}, **keywords))
+        training.task(0)
+        changes = training.mechanism.statistics()["changes"]
+        moved[name] = [(change["time"], change["layers"]["0.module.weight"]["moved"]) for change in changes]
+    n = 12 * 4
+    assert moved["epochs"] == [(0.25, n // 2), (0.5, n // 2), (0.75, n // 2)]
+    assert moved["half"] == [(0.25, n // 2), (0.5, n // 2)]
+    assert moved["steps"] == [(5 / 16, n // 2), (10 / 16, n // 2), (15 / 16, n // 2)]
+    assert moved["never"] == []
+    assert [count for _, count in moved["annealed"]] == [round(n * 0.5 * share) for share in (0.853553, 0.5, 0.146447)]
+
+
+def test_preserved_synapses_stay():
+    training = Training(DynamicConnectivity({"magnitude": 1.0}), others=[frozen := Frozen(0.5, leave=["4.*"])])
+    training.task(0)
+    held = {name: scale == 0 for name, scale in frozen.updates.scale.items()}
+    kept = {name: found.current().clone() for name, found in training.ledger.synapses.items()}
+    training.task(1)
+    for name, found in training.ledger.synapses.items():
+        assert torch.equal(found.current()[held[name]], kept[name][held[name]])
+
+
+def test_coactivations_are_counted_in_training_only():
+    training = Training(DynamicConnectivity({"coactivation": 0.0}), optimizer="sgd")
+    net, watching = training.net, training.mechanism._watching
+    training.ledger.before_task(0)
+    slow = {name: torch.zeros_like(count) for name, count in watching.both.items()}
+    for x, y in zip(training.x, training.y, strict=True):
+        training.optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x), y).backward()
+        with torch.no_grad():
+            duty = copy.deepcopy(net)
+            h1 = duty[1](duty[0](x))  # boosting is off: the winners are the same
+            h2 = duty[3](duty[2](h1))
+            inputs = {"0.module": x, "2.module": h1, "4": h2}
+            outputs = {"0.module": h1, "2.module": h2, "4": duty[4](h2)}
+        for name in slow:
+            for sample in range(20):
+                for unit in (outputs[name][sample] > 0).nonzero().flatten():
+                    for source in (inputs[name][sample] > 0).nonzero().flatten():
+                        slow[name][unit, source] += 1
+        training.optimizer.step()
+        rezero_weights(net)
+        net.eval()
+        net(x)
+        net.train()
+        with torch.no_grad():
+            net(x)
+    for name, count in watching.both.items():
+        assert torch.equal(count, slow[name])
+    assert torch.equal(watching.inputs["0.module"], (training.x > 0).flatten(0, 1).float().sum(0))
+
+
+def test_gradients_tell_where_to_grow():
+    training = Training(DynamicConnectivity({"magnitude": 0.5}, "gradient"))
+    training.ledger.before_task(0)
+    training.ledger.before_epoch(0, 2, 1)
+    nn.functional.cross_entropy(training.net(training.x[0]), training.y[0]).backward()
+    training.optimizer.step()
+    rezero_weights(training.net)
+    gradient = training.net[0].module.weight.grad.clone().abs()
+    before = training.net[0].live_mask()
+    training.ledger.before_epoch(1, 2, 1)
+    new = training.net[0].live_mask() & ~before
+    others = ~before & ~new
+    assert gradient[new].min() >= gradient[others].max()
+
+
+def test_places_once_alive_are_remembered():
+    training = Training(DynamicConnectivity({"random": 0.5}))
+    ever = training.masks()["0.module.weight"].clone()
+
+    def look():
+        ever.logical_or_(training.masks()["0.module.weight"])
+
+    training.task(0, watch=look)
+    last = training.mechanism.statistics()["changes"][-1]["layers"]["0.module.weight"]
+    assert last["ever"] == pytest.approx(float(ever.float().mean()))
+    assert 0 <= last["survived"] <= 1
+
+
+def test_what_cannot_be_is_refused():
+    for keywords, said in (
+        ({"drop": {"magnitud": 0.1}}, "drop: unknown rule 'magnitud', did you mean"),
+        ({"grow": "gradiant"}, "grow: unknown rule 'gradiant', did you mean gradient"),
+        ({"drop": {"magnitude": 1.5}}, "magnitude: a share is from 0 to 1, not 1.5"),
+        ({"until": 2.0}, "until must be from 0 to 1"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            DynamicConnectivity(**keywords)
+    with pytest.raises(ValueError, match="no layer is sparse, so no place is free"):
+        Ledger(nn.Sequential(nn.Linear(3, 2)), None).attach(DynamicConnectivity())
+    with pytest.raises(ValueError, match="0 stores its live synapses only, and so their gradients"):
+        Training(DynamicConnectivity(grow="gradient"), live=True)
+    with pytest.raises(ValueError, match="0: coactivations are counted of masked linear layers only"):
+        Training(DynamicConnectivity(grow="cosine"), conv=True)
