@@ -42,24 +42,20 @@ def test_the_plain_loop_runs():
     exec(compile(script, "README.md", "exec"), {"__name__": "readme"})
 
 
-@pytest.mark.parametrize("page", ["fixed_codes", "growth"])
+@pytest.mark.parametrize("page", ["fixed_codes", "growth", "network_size"])
 def test_the_script_of_a_page_runs(page):
     (script,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), re.DOTALL)
     exec(compile(script, f"{page}.md", "exec"), {"__name__": page})
 
 
-def test_the_script_of_network_size_runs():
-    (script,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "network_size.md").read_text(), re.DOTALL)
-    exec(compile(script, "network_size.md", "exec"), {"__name__": "network_size"})
-
-
-def test_the_experiment_of_network_size_is_valid(tmp_path, monkeypatch):
-    (yaml,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "network_size.md").read_text(), re.DOTALL)
+@pytest.mark.parametrize(("page", "name"), [("network_size", "growing"), ("dynamic_connectivity", "evolving")])
+def test_the_experiment_of_a_page_is_valid(page, name, tmp_path, monkeypatch):
+    (yaml,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), re.DOTALL)
     (tmp_path / "exps").mkdir()
     (tmp_path / "exps" / "mine.yaml").write_text(yaml)
     monkeypatch.chdir(tmp_path)
-    (selection,) = load_experiments().select(["growing"], {})
-    assert [config.name for config in selection.configs] == ["growing"]
+    (selection,) = load_experiments().select([name], {})
+    assert [config.name for config in selection.configs] == [name]
 
 
 def test_the_experiments_it_shows_are_valid(tmp_path, monkeypatch):
