@@ -6,6 +6,7 @@ from cl_sparse.layers.compact import CompactDropout, CompactKWinners
 from cl_sparse.layers.filter_placement import fold_filters, insert_filters
 from cl_sparse.layers.flexible_layer import FlexibleLayer
 from cl_sparse.layers.functional import kwinners, kwinners2d
+from cl_sparse.layers.hebb_mask import HebbMask
 from cl_sparse.layers.k_winners import KWinners, KWinnersBase
 from cl_sparse.layers.k_winners2d import KWinners2d
 from cl_sparse.layers.pre_activations import PreActivations
@@ -29,6 +30,7 @@ __all__ = [
     "CompactDropout",
     "CompactKWinners",
     "FlexibleLayer",
+    "HebbMask",
     "KWinners",
     "KWinners2d",
     "KWinnersBase",
