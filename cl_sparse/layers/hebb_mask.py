@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch.func import functional_call
 
 Rule = Literal["product", "contribution", "sign"]
 
@@ -35,12 +35,15 @@ class HebbMask(nn.Module):
         density: share of the weights that stay, those with the highest permanence, in place of all those above 0.
 
     Attributes:
-        module: the layer; its ``weight`` is the masked one, ``parametrizations.weight.original`` what is trained.
+        module: the layer; its ``weight`` is W, without mask.
+        permanence: P, in the weight's shape.
 
     Raises:
         TypeError: the module is of another kind.
         ValueError: a name is not that of its weight, or an argument is out of range.
     """
+
+    permanence: Tensor
 
     def __init__(
         self,
@@ -59,27 +62,30 @@ class HebbMask(nn.Module):
         if not lr >= 0 or not (density is None or 0 < density <= 1):
             raise ValueError(f"lr must be at least 0, density above 0 and at most 1, not {lr} and {density}")
         self.module, self.lr, self.rule, self.reduce, self.centred = module, lr, rule, reduce, centred
-        parametrize.register_parametrization(module, "weight", _Permanence(module.get_parameter("weight"), density))
-
-    @property
-    def permanence(self) -> Tensor:
-        """P, in the weight's shape."""
-        return self._parametrization().permanence
+        self.density = density
+        self.register_buffer("permanence", torch.ones_like(module.get_parameter("weight"), requires_grad=False))
 
     def mask(self) -> Tensor:
-        """Return which weights are in use, bool in the weight's shape."""
-        return self._parametrization().mask()
+        """Return which weights are in use, bool in the weight's shape; of equals at a density those that come first."""
+        if self.density is None:
+            return self.permanence > 0
+        flat = self.permanence.flatten()
+        kept = flat.argsort(descending=True, stable=True)[: round(self.density * len(flat))]
+        return torch.zeros_like(flat, dtype=torch.bool).index_fill_(0, kept, True).view_as(self.permanence)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer, then move the permanence, if training."""
-        y: Tensor = self.module(x)
+        weight = self.module.get_parameter("weight") * self.mask()
+        y: Tensor = functional_call(self.module, {"weight": weight}, (x,))
         if self.training:
             self._move(x.detach(), y.detach())
         return y
 
     def remove(self) -> nn.Module:
-        """Return the layer with its masked weights as plain ones, which gives the same outputs."""
-        parametrize.remove_parametrizations(self.module, "weight", leave_parametrized=True)
+        """Return the layer, masked weights set to 0, which gives the same outputs; the permanence is 1 again."""
+        with torch.no_grad():
+            self.module.get_parameter("weight").mul_(self.mask())
+            self.permanence.fill_(1.0)
         return self.module
 
     @torch.no_grad()
@@ -87,46 +93,15 @@ class HebbMask(nn.Module):
         inputs, outputs = _rows(self.module, x, y)
         if self.centred:
             inputs, outputs = inputs - inputs.mean(0), outputs - outputs.mean(0)
-        original = self._original().flatten(1)
+        weight = self.module.get_parameter("weight").flatten(1)
         if self.rule != "product":
-            inputs, outputs, original = inputs.sign(), outputs.sign(), original.sign()
+            inputs, outputs, weight = inputs.sign(), outputs.sign(), weight.sign()
         moved = outputs.T @ inputs
         if self.rule != "sign":
-            moved = moved * original
+            moved = moved * weight
         if self.reduce == "mean":
             moved = moved / max(1, len(inputs))
         self.permanence.add_(self.lr * moved.view_as(self.permanence)).clamp_(-1, 1)
-
-    def _parametrization(self) -> "_Permanence":
-        found: Any = self.module.get_submodule("parametrizations.weight.0")
-        assert isinstance(found, _Permanence)
-        return found
-
-    def _original(self) -> Tensor:
-        return self.module.get_parameter("parametrizations.weight.original").detach()
-
-
-class _Permanence(nn.Module):
-    """Masks a weight by its permanence."""
-
-    permanence: Tensor
-
-    def __init__(self, weight: Tensor, density: float | None) -> None:
-        super().__init__()
-        self.density = density
-        self.register_buffer("permanence", torch.ones_like(weight, requires_grad=False))
-
-    def mask(self) -> Tensor:
-        """Return which weights are in use; of equal permanences at the edge those that come first."""
-        if self.density is None:
-            return self.permanence > 0
-        flat = self.permanence.flatten()
-        kept = flat.argsort(descending=True, stable=True)[: round(self.density * len(flat))]
-        return torch.zeros_like(flat, dtype=torch.bool).index_fill_(0, kept, True).view_as(self.permanence)
-
-    def forward(self, weight: Tensor) -> Tensor:
-        """Return the weight, 0 where it is masked."""
-        return weight * self.mask()
 
 
 def _check(module: nn.Module, names: Sequence[str]) -> None:

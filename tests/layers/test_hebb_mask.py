@@ -29,7 +29,7 @@ def test_the_permanence_moves_by_the_rule(rule, reduce, centred):
     layer = HebbMask(nn.Linear(5, 4), ["weight"], lr=0.3, rule=rule, reduce=reduce, centred=centred)
     layer.permanence.uniform_(-0.5, 0.5)
     before, x = layer.permanence.clone(), torch.randn(6, 5)
-    weight = layer.module.parametrizations.weight.original.detach()
+    weight = layer.module.weight.detach()
     y = layer(x)
     torch.testing.assert_close(y, x @ (weight * (before > 0)).T + layer.module.bias)
     expected = (before + 0.3 * slow(rule, weight, x, y.detach(), reduce, centred)).clamp(-1, 1)
@@ -53,7 +53,7 @@ def test_masked_weights_rest_and_may_return():
     torch.manual_seed(0)
     layer = HebbMask(nn.Linear(3, 2, bias=False), lr=0.5, rule="sign")
     layer.permanence[0, 0] = -0.2
-    original = layer.module.parametrizations.weight.original
+    original = layer.module.weight
     optimizer = torch.optim.SGD([original], lr=0.1)
     x = torch.ones(4, 3)
     layer(x).sum().backward()
