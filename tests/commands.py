@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -48,6 +49,9 @@ def forked(function: Callable[..., int], *arguments: object) -> int:
 
 
 def _call(function: Callable[..., int], *arguments: object) -> None:
+    signal.pthread_sigmask(
+        signal.SIG_UNBLOCK, {signal.SIGINT}
+    )  # a fork server that runs' workers came of is deaf to it
     sys.exit(function(*arguments))
 
 
