@@ -135,7 +135,7 @@ PLUGINS: dict[str, Method] = {
     "block_growth": Method("cl_sparse.synapses.block_growth:BlockGrowth"),
     "neuron_gc": Method("cl_sparse.synapses.neuron_gc:NeuronGC"),
     "capacity_probe": Method("cl_sparse.synapses.capacity_probe:CapacityProbe"),
-    # A part of the net for each task, chosen by its label
+    # A part of the net for each task, chosen by its label, or by what is inferred of it
     "context_means": Method("cl_sparse.synapses.context_means:ContextMeans"),
     "context_gates": Method("cl_sparse.synapses.context_gates:ContextGates", known_as="xdg"),
     "grown_parts": Method("cl_sparse.synapses.grown_parts:GrownParts"),

@@ -1,9 +1,11 @@
 """What mechanisms share that give each unit a filter and let a cost on the filters decide how many units there are."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from cl_sparse.layers import UnitFilter, insert_filters
@@ -18,7 +20,12 @@ Protect = Literal["none", "alive", "important"]
 those that the task needs."""
 
 
-class FilteredUnits(Mechanism):
+Decay = Annotated[float, Field(ge=1, description="What λ is divided by after each epoch of a task.")]
+Threshold = Annotated[float, Field(ge=0, description="important: the loss rises by more than this without the unit.")]
+Samples = Annotated[int, Field(ge=1, description="Samples of a task on which importance is measured.")]
+
+
+class FilteredUnits(Mechanism, ABC):
     """Put a filter behind each hidden layer, and add λ·Σ (cost of the filters) to the loss.
 
     Without data of earlier tasks the cost kills what they need. So filters can be protected when a task ends.
@@ -66,9 +73,9 @@ class FilteredUnits(Mechanism):
         self.strength_now = strength
         self.task_info = ("none" if protect == "none" else "boundaries", "none")
 
+    @abstractmethod
     def make(self, n: int, cost: float) -> UnitFilter:
         """Return a filter for n units."""
-        raise NotImplementedError
 
     def wrap(self, net: nn.Module, n_tasks: int) -> nn.Module:
         """Put the filters into the net, and return it.

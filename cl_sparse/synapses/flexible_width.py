@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from cl_sparse.layers import FlexibleLayer
-from cl_sparse.synapses.filtered_units import FilteredUnits
+from cl_sparse.synapses.filtered_units import Decay, FilteredUnits
 
 
 class FlexibleWidth(FilteredUnits):
@@ -28,7 +28,7 @@ class FlexibleWidth(FilteredUnits):
     def __init__(
         self,
         strength: Annotated[float, Field(ge=0, description="λ: what a unit within the window costs.")] = 1e-4,
-        decay: Annotated[float, Field(ge=1, description="What λ is divided by after each epoch of a task.")] = 1.0,
+        decay: Decay = 1.0,
         filter_lr: Annotated[
             float | None,
             Field(gt=0, description="Learning rate of x₀, in units; null: that of the weights."),

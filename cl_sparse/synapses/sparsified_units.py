@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cl_sparse.layers import Sparsifier
-from cl_sparse.synapses.filtered_units import FilteredUnits, Protect
+from cl_sparse.synapses.filtered_units import Decay, FilteredUnits, Protect, Samples, Threshold
 
 
 class SparsifiedUnits(FilteredUnits):
@@ -28,7 +28,7 @@ class SparsifiedUnits(FilteredUnits):
     def __init__(
         self,
         strength: Annotated[float, Field(ge=0, description="λ: what a filter of 1 costs.")] = 1e-3,
-        decay: Annotated[float, Field(ge=1, description="What λ is divided by after each epoch of a task.")] = 1.0,
+        decay: Decay = 1.0,
         filter_lr: Annotated[
             float | None, Field(gt=0, description="Learning rate of the filters; null: that of the weights.")
         ] = None,
@@ -37,10 +37,8 @@ class SparsifiedUnits(FilteredUnits):
             Protect,
             Field(description="Filters exempt and frozen after a task: none, of all that live, or of important units."),
         ] = "none",
-        threshold: Annotated[
-            float, Field(ge=0, description="important: the loss rises by more than this without the unit.")
-        ] = 1e-3,
-        samples: Annotated[int, Field(ge=1, description="Samples of a task on which importance is measured.")] = 1000,
+        threshold: Threshold = 1e-3,
+        samples: Samples = 1000,
     ) -> None:
         super().__init__(strength, decay, filter_lr, protect, threshold, samples)
         if start not in ("one", "uniform"):

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 
 from cl_sparse.layers import SwitchLayer
-from cl_sparse.synapses.filtered_units import FilteredUnits, Protect
+from cl_sparse.synapses.filtered_units import Decay, FilteredUnits, Protect, Samples, Threshold
 from cl_sparse.synapses.mechanism import Needs
 
 
@@ -42,7 +42,7 @@ class SwitchedUnits(FilteredUnits):
         strength: Annotated[float, Field(ge=0, description="λ: what |β| = 1 costs.")] = 1e-3,
         weight_strength: Annotated[float, Field(gt=0, description="λ₂: strength of the penalty on weights.")] = 1e-4,
         power: Annotated[int, Field(ge=1, le=2, description="p of the penalty on weights, Σ|w|^p.")] = 2,
-        decay: Annotated[float, Field(ge=1, description="What λ is divided by after each epoch of a task.")] = 1.0,
+        decay: Decay = 1.0,
         filter_lr: Annotated[
             float | None, Field(gt=0, description="Learning rate of β; null: that of the weights.")
         ] = None,
@@ -55,10 +55,8 @@ class SwitchedUnits(FilteredUnits):
             Protect,
             Field(description="β exempt and frozen after a task: none, of all alive, or of important units."),
         ] = "none",
-        threshold: Annotated[
-            float, Field(ge=0, description="important: the loss rises by more than this without the unit.")
-        ] = 1e-3,
-        samples: Annotated[int, Field(ge=1, description="Samples of a task on which importance is measured.")] = 1000,
+        threshold: Threshold = 1e-3,
+        samples: Samples = 1000,
     ) -> None:
         super().__init__(strength, decay, filter_lr, protect, threshold, samples)
         if not weight_strength > 0 or power not in (1, 2):
