@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cl_sparse.synapses.synapses import Synapses
+
 
 @dataclass(frozen=True)
 class Wiring:
@@ -31,6 +33,15 @@ class Wiring:
     gradient: Tensor | None = None
     coactivation: Tensor | None = None
     activity: tuple[Tensor, Tensor] | None = None
+
+
+def wiring_of(found: Synapses, generator: torch.Generator) -> Wiring:
+    """Return a layer as rules see it: all synapses may go, and may grow wherever none is."""
+    units, inputs = (ids.cpu() for ids in found.places())
+    free = torch.ones(found.shape[0], found.shape[1:].numel(), dtype=torch.bool)
+    free[units, inputs] = False
+    weights = found.of_live(found.current()).cpu()
+    return Wiring(units, inputs, weights, torch.ones(len(units), dtype=torch.bool), free, generator)
 
 
 Drop = Callable[[Wiring, float], Tensor]

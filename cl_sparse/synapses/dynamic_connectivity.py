@@ -11,9 +11,18 @@ from torch import Tensor
 
 from cl_sparse.config.wording import near
 from cl_sparse.synapses.coactivation import Coactivation
-from cl_sparse.synapses.connectivity_rules import DROP, GROW, NEED_COACTIVATION, NEED_GRADIENT, Wiring, dropped
+from cl_sparse.synapses.connectivity_rules import (
+    DROP,
+    GROW,
+    NEED_COACTIVATION,
+    NEED_GRADIENT,
+    Wiring,
+    dropped,
+    wiring_of,
+)
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
+from cl_sparse.synapses.passes import readers_of
 from cl_sparse.synapses.step import Step
 from cl_sparse.synapses.synapses import Synapses
 
@@ -98,12 +107,9 @@ class DynamicConnectivity(Mechanism):
                 raise ValueError(f"{found.layer}: coactivations are counted of masked linear layers only")
         self._watching: Coactivation | None = None
         if self._by_coactivation:
-            inner = {found.layer: found.name.rpartition(".")[0] for found in ledger.synapses.values()}
-            modules = {
-                inner[found.layer]: ledger.model.get_submodule(inner[found.layer]) for found in ledger.synapses.values()
-            }
-            readers = {inner[n]: [inner[r] for r in own.readers] for n, own in ledger.consumers().items()}
-            self._watching = Coactivation(modules, readers, self.update_interval)
+            known = list(ledger.synapses.values())
+            modules = {found.inside: ledger.model.get_submodule(found.inside) for found in known}
+            self._watching = Coactivation(modules, readers_of(known, ledger.consumers()), self.update_interval)
         self._ever = {name: _mask(found) for name, found in layers.items()}
         self._young: dict[str, Tensor] = {}  # what grew at the last change, bool (units, inputs)
         self._changes: list[dict[str, Any]] = []
@@ -173,24 +179,18 @@ class DynamicConnectivity(Mechanism):
         }
 
     def _wiring(self, name: str, found: Synapses) -> Wiring:
-        units, inputs = (ids.cpu() for ids in found.places())
-        scale = self.ledger.steps.scale_of(name)
-        free = torch.ones(found.shape[0], found.shape[1:].numel(), dtype=torch.bool)
-        free[units, inputs] = False
-        gradient = self._gradient.get(name)
-        watched = self._watching
-        layer = name.rpartition(".")[0]
-        return Wiring(
-            units,
-            inputs,
-            found.of_live(found.current()).cpu(),
-            torch.ones(len(units), dtype=torch.bool) if scale is None else (found.of_live(scale) == 1).cpu(),
-            free,
-            self.generator,
-            gradient.flatten(1).cpu() if gradient is not None else torch.zeros(free.shape),
-            watched.both[layer].cpu() if watched is not None else None,
-            (watched.units[layer].cpu(), watched.inputs[layer].cpu()) if watched is not None else None,
-        )
+        scale, gradient, watched = self.ledger.steps.scale_of(name), self._gradient.get(name), self._watching
+        wiring = wiring_of(found, self.generator)
+        if scale is not None:
+            wiring = replace(wiring, may_go=(found.of_live(scale) == 1).cpu())
+        if self._by_gradient:  # a head of another task has none
+            seen = torch.zeros(wiring.free.shape) if gradient is None else gradient.flatten(1).cpu()
+            wiring = replace(wiring, gradient=seen)
+        if watched is not None:
+            counts = (watched.both, watched.units, watched.inputs)
+            both, units, inputs = (count[found.inside].cpu() for count in counts)
+            wiring = replace(wiring, coactivation=both, activity=(units, inputs))
+        return wiring
 
     def _layers(self) -> dict[str, Synapses]:
         return {name: found for name, found in self.ledger.synapses.items() if found.stored in ("masked", "live")}

@@ -11,7 +11,7 @@ from torch import Tensor
 from cl_sparse.synapses.importance import fisher, sensitivity, use
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
-from cl_sparse.synapses.passes import weight_layers
+from cl_sparse.synapses.passes import readers_of, weight_layers
 from cl_sparse.synapses.step import Step
 from cl_sparse.synapses.synapses import Synapses
 from cl_sparse.synapses.update_scale import scale_updates
@@ -145,16 +145,12 @@ class Frozen(Mechanism):
 
     def _use(self, batches: Iterable[tuple[Tensor, ...]]) -> dict[str, Tensor]:
         """Return how often unit and input of each synapse are active together, as numbers per synapse."""
-        inner = {found.layer: found.name.rpartition(".")[0] for found in self.ledger.synapses.values()}  # what computes
-        readers = {
-            inner[layer]: [inner[reader] for reader in consumers.readers]
-            for layer, consumers in self.ledger.consumers().items()
-        }
-        both = use(self.ledger.model, batches, readers)
-        numbers = {name: torch.zeros_like(found.parameter) for name, found in self.ledger.synapses.items()}
-        for name, found in self.ledger.synapses.items():
-            if inner[found.layer] in both:  # heads of other tasks are not
-                found.set_live(numbers[name], both[inner[found.layer]][found.places()])
+        synapses = self.ledger.synapses
+        both = use(self.ledger.model, batches, readers_of(synapses.values(), self.ledger.consumers()))
+        numbers = {name: torch.zeros_like(found.parameter) for name, found in synapses.items()}
+        for name, found in synapses.items():
+            if found.inside in both:  # heads of other tasks are not
+                found.set_live(numbers[name], both[found.inside][found.places()])
         return numbers
 
     def _left(self, name: str) -> bool:

@@ -1,6 +1,7 @@
 """A net that grows: for each task new synapses between units that are used least, and all that is there is kept."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import torch
@@ -8,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cl_sparse.errors import UserError
+from cl_sparse.synapses.connectivity_rules import smallest, steepest, wiring_of
 from cl_sparse.synapses.grown_net import GrownNet
 from cl_sparse.synapses.mechanism import Needs
 from cl_sparse.synapses.synapses import Synapses
@@ -185,17 +187,15 @@ class GrownParts(TaskParts):
     def _move(self, layer: str) -> None:
         """Drop the smallest of the task's synapses, and grow as many where the gradient is largest."""
         found = self._found(layer)
-        units, inputs = (ids.cpu() for ids in found.places())
-        own = (~self._old[layer][units, inputs]).nonzero().flatten()
-        pull = self._pull(found).flatten(1).abs().cpu()
-        free = ~self._taken[layer]
-        free[units, inputs] = False
-        n = min(round(self.moved * len(own)), int(free.sum()))
-        weights = found.current().flatten(1).cpu()[units, inputs][own]
-        drop = own[weights.abs().topk(n, largest=False).indices]
-        chosen = torch.where(free, pull, -1.0).flatten().topk(n).indices
-        width = pull.shape[1]
-        self.ledger.rewire(found, drop, (chosen // width, chosen % width))
+        wiring = wiring_of(found, self.generator)
+        wiring = replace(
+            wiring,
+            may_go=~self._old[layer][wiring.units, wiring.inputs],
+            free=wiring.free & ~self._taken[layer],
+            gradient=self._pull(found).flatten(1).cpu(),
+        )
+        drop = smallest(wiring, self.moved)[: int(wiring.free.sum())]
+        self.ledger.rewire(found, drop, steepest(wiring, len(drop)))
 
     def _pull(self, found: Synapses) -> Tensor:
         """Return the averaged gradient of a weight, at places without a synapse too."""

@@ -1,14 +1,16 @@
 """Looking at what passes through the weight layers of a net: inputs, and gradients at the outputs, sample by sample."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from cl_sparse.layers.consumers import Consumers
 from cl_sparse.layers.sparse_linear import SparseLinear
 from cl_sparse.synapses.observing import observing
+from cl_sparse.synapses.synapses import Synapses
 
 LAYERS = (nn.Linear, nn.Conv2d, SparseLinear)
 
@@ -52,6 +54,17 @@ def weight_layers(model: nn.Module) -> dict[str, nn.Module]:
     if unknown:
         raise ValueError(f"{unknown[0]} is of no linear layer or convolution, of which alone samples can be told apart")
     return found
+
+
+def readers_of(synapses: Iterable[Synapses], consumers: Mapping[str, Consumers]) -> dict[str, list[str]]:
+    """Return, by the name of each hidden layer, the layers that read its units; of masked ones the layers within.
+
+    Args:
+        synapses: of all layers.
+        consumers: who consumes a layer's units, by its name.
+    """
+    inside = {found.layer: found.inside for found in synapses}
+    return {inside[layer]: [inside[reader] for reader in own.readers] for layer, own in consumers.items()}
 
 
 def as_rows(module: nn.Module, x: Tensor) -> Tensor:

@@ -58,6 +58,11 @@ class Synapses:
         return None if bias is None else _inside(self.layer, inside)
 
     @property
+    def inside(self) -> str:
+        """Name of the layer that computes with them: of a masked one the layer within, else its own."""
+        return self.name.rpartition(".")[0]
+
+    @property
     def n_live(self) -> int:
         """Number of live synapses."""
         live = self.live
