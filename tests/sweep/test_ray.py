@@ -83,11 +83,11 @@ def test_asha_stops_what_is_behind(tmp_path):
 
 
 @contextmanager
-def cluster() -> Iterator[Any]:
-    """Two nodes on this machine, and the processes of each."""
+def cluster(**head: int) -> Iterator[Any]:
+    """A Ray cluster on this machine, of one node so far."""
     from ray.cluster_utils import Cluster
 
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **head})
     try:
         yield nodes
     finally:
@@ -131,3 +131,21 @@ def test_a_head_that_dies_costs_a_line_and_the_same_command_goes_on(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
     assert any(line["event"] == "begun" for line in lines)
     assert results(tmp_path, "--executor", "local", "--jobs", "2") == in_processes(tmp_path, LONG)
+
+
+@pytest.mark.slow
+def test_trials_share_a_gpu_as_far_as_it_goes(tmp_path):
+    """What Ray counts as a GPU need not be there: trials compute on the CPU."""
+    content = {**LONG, "space": {"lr": [0.03, 0.05, 0.07, 0.1]}}
+    write(tmp_path, content)
+    side_by_side = set()
+    with cluster(num_cpus=4, num_gpus=1) as nodes:
+        words = [sys.executable, *START, "sweep", "s.yaml", "--results-dir", "out", "--ray-address", nodes.address]
+        words += ["--jobs", "4", "--gpus", "0.5", "--device", "cpu", "--quiet"]
+        with subprocess.Popen(words, cwd=tmp_path) as sweep:
+            while sweep.poll() is None:
+                side_by_side.add(len(list((tmp_path / "out" / "checkpoints").glob("*.lock"))))
+                time.sleep(0.05)
+    assert sweep.returncode == 0
+    assert max(side_by_side) == 2
+    assert len(by_run(tmp_path / "out")) == 8
