@@ -27,6 +27,7 @@ class Quantity:
 
 QUANTITIES: Mapping[str, Quantity] = {
     "bytes": Quantity("bytes carried from task to task", lambda row: row.carried_bytes, numbers.count),
+    "synapses": Quantity("live synapses at the end", lambda row: row.live_synapses, numbers.count),
     "winners": Quantity("winners, %", lambda row: row.winners, lambda share: f"{100 * share:g}"),
 }
 

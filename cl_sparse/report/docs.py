@@ -6,9 +6,10 @@ A part stands between two comments and is rewritten whole:
     <!-- results:end -->
 
 The first names what to show: ``published`` (ours beside published numbers, of a file that may follow), ``tuned``
-(methods tuned alike, by the sweep whose file follows), ``all`` (every column of every experiment) or ``figure``
-(accuracy over tasks). Patterns of experiment names may follow: ``all Split* iCIFAR10*``. ``against`` is followed by a
-quantity of :data:`cl_sparse.report.curves.QUANTITIES` and by patterns: each a line of the figure.
+(methods tuned alike, by the sweep whose file follows), ``all`` (every column of every experiment), ``figure``
+(accuracy over tasks), ``sizes`` (live synapses and units) or ``synapses`` (a figure of them over tasks). Patterns
+of experiment names may follow: ``all Split* iCIFAR10*``. ``against`` is followed by a quantity of
+:data:`cl_sparse.report.curves.QUANTITIES` and by patterns: each a line of the figure.
 """
 
 import os
@@ -23,6 +24,7 @@ from cl_sparse.report.curves import QUANTITIES, accuracy_against_png
 from cl_sparse.report.figures import accuracy_over_tasks_png
 from cl_sparse.report.published import load_published, published_table
 from cl_sparse.report.rows import Result, rows_of, slim
+from cl_sparse.report.sizes import sizes_table, synapses_over_tasks_png
 from cl_sparse.report.table import markdown_table
 from cl_sparse.report.tuned import tuned_table
 from cl_sparse.results import file_name_of, find_results, json_text, load_complete_result, write_atomically
@@ -127,7 +129,9 @@ def _part(words: list[str], results: list[Result], document: Path, sources: Sour
         "published": lambda: _published(patterns, results, sources),
         "tuned": lambda: tuned_table(results, Path(patterns[0] if patterns else "")),
         "all": lambda: markdown_table(rows_of(chosen)),
+        "sizes": lambda: sizes_table(chosen),
         "figure": lambda: _over_tasks(patterns, chosen, document, sources, draw),
+        "synapses": lambda: _synapses(patterns, chosen, document, sources, draw),
         "against": lambda: _against(patterns, results, document, sources, draw),
     }
     if kind not in parts:
@@ -151,6 +155,14 @@ def _over_tasks(patterns: list[str], chosen: list[Result], document: Path, sourc
         path.parent.mkdir(parents=True, exist_ok=True)
         accuracy_over_tasks_png(chosen, path)
     return _link("Mean accuracy on the tasks so far", path, document)
+
+
+def _synapses(patterns: list[str], chosen: list[Result], document: Path, sources: Sources, draw: bool) -> str:
+    path = _figure_path(["synapses", *(patterns or ["all"])], sources)
+    if draw:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        synapses_over_tasks_png(chosen, path)
+    return _link("Live synapses after each task", path, document)
 
 
 def _against(words: list[str], results: list[Result], document: Path, sources: Sources, draw: bool) -> str:

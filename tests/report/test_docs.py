@@ -71,6 +71,14 @@ def test_a_figure_against_a_quantity_is_drawn(project):
     assert main(["--check", str(path)]) == 0
 
 
+def test_sizes_and_a_figure_of_them_are_parts(project):
+    path = document(project, "sizes dense", "synapses dense", name="docs/results.md")
+    assert main([str(path)]) == 0
+    assert "| experiment | ACC |" in path.read_text()
+    assert "![Live synapses after each task](figures/synapses_dense.png)" in path.read_text()
+    assert main(["--check", str(path)]) == 0
+
+
 def test_a_missing_figure_is_stale(project):
     path = document(project, "figure", name="docs/results.md")
     assert main([str(path)]) == 0
@@ -107,10 +115,13 @@ def test_a_document_without_parts_needs_no_results(tmp_path, monkeypatch):
         ("<!-- results:begin all -->\n<!-- results:begin all -->\n<!-- results:end -->\n", "of its own"),
         (
             "<!-- results:begin nonsense -->\n<!-- results:end -->\n",
-            "unknown part: use published, tuned, all, figure, against",
+            "unknown part: use published, tuned, all, sizes, figure, synapses, against",
         ),
-        ("<!-- results:begin against -->\n<!-- results:end -->\n", "goes on with bytes or winners, then patterns"),
-        ("<!-- results:begin against size x -->\n<!-- results:end -->\n", "goes on with bytes or winners"),
+        (
+            "<!-- results:begin against -->\n<!-- results:end -->\n",
+            "goes on with bytes or synapses or winners, then patterns",
+        ),
+        ("<!-- results:begin against size x -->\n<!-- results:end -->\n", "goes on with bytes or synapses or winners"),
         ("<!-- results:begin against bytes -->\n<!-- results:end -->\n", "then patterns of experiments"),
     ],
 )
