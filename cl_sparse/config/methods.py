@@ -66,3 +66,11 @@ class DumbArguments(Arguments):
     """Of ``cl_sparse.plugins.Dumb``."""
 
     mem_size: int = Field(500, ge=1, le=10**9, description="Samples kept, an equal share for every class seen.")
+
+
+class PerEpochArguments(Arguments):
+    """Of ``cl_sparse.plugins.PerEpoch``."""
+
+    noise: float = Field(
+        0.0, ge=0, le=1, description="Share of inputs that one more test makes bright; 0: no such test."
+    )

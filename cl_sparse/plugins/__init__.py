@@ -16,6 +16,7 @@ from cl_sparse.plugins.joint import Joint
 from cl_sparse.plugins.learning_rate import DecayLearningRate
 from cl_sparse.plugins.mechanisms import Mechanisms
 from cl_sparse.plugins.on_top import OnTop
+from cl_sparse.plugins.per_epoch import PerEpoch
 from cl_sparse.plugins.progress import ReportProgress
 from cl_sparse.plugins.replay import Replay
 from cl_sparse.plugins.rezero import RezeroWeights
@@ -37,6 +38,7 @@ __all__ = [
     "Joint",
     "Mechanisms",
     "OnTop",
+    "PerEpoch",
     "Plugin",
     "Replay",
     "ReportProgress",
