@@ -4,6 +4,8 @@ They stand here and not in the plugin so that an experiment is checked, listed a
 a test holds the two together.
 """
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -74,3 +76,12 @@ class PerEpochArguments(Arguments):
     noise: float = Field(
         0.0, ge=0, le=1, description="Share of inputs that one more test makes bright; 0: no such test."
     )
+
+
+class StepLearningRateArguments(Arguments):
+    """Of ``cl_sparse.plugins.StepLearningRate``."""
+
+    after: list[Annotated[int, Field(ge=1)]] = Field(
+        min_length=1, description="Epochs of a task, counted from 1, that the learning rate falls behind."
+    )
+    factor: float = Field(0.1, ge=0, le=1, description="What the learning rate is multiplied by each time.")

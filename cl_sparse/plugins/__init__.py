@@ -13,7 +13,7 @@ from cl_sparse.plugins.divergence import DivergedError, StopOnDivergence
 from cl_sparse.plugins.dumb import Dumb
 from cl_sparse.plugins.fast_loading import FastLoading
 from cl_sparse.plugins.joint import Joint
-from cl_sparse.plugins.learning_rate import DecayLearningRate
+from cl_sparse.plugins.learning_rate import DecayLearningRate, StepLearningRate
 from cl_sparse.plugins.mechanisms import Mechanisms
 from cl_sparse.plugins.on_top import OnTop
 from cl_sparse.plugins.per_epoch import PerEpoch
@@ -44,5 +44,6 @@ __all__ = [
     "ReportProgress",
     "RezeroWeights",
     "SparsityProbe",
+    "StepLearningRate",
     "StopOnDivergence",
 ]
