@@ -81,7 +81,7 @@ class PerEpochArguments(Arguments):
 class StepLearningRateArguments(Arguments):
     """Of ``cl_sparse.plugins.StepLearningRate``."""
 
-    after: list[Annotated[int, Field(ge=1)]] = Field(
-        min_length=1, description="Epochs of a task, counted from 1, that the learning rate falls behind."
+    after: list[Annotated[int, Field(ge=1)]] | None = Field(
+        None, description="Epochs of a task, counted from 1, that the learning rate falls behind; null: 30, 60, 90."
     )
     factor: float = Field(0.1, ge=0, le=1, description="What the learning rate is multiplied by each time.")

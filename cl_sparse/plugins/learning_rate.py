@@ -50,7 +50,7 @@ class StepLearningRate(Plugin):
     """Multiply the learning rate by a factor after some epochs of each task, as torch's ``MultiStepLR``.
 
     Args:
-        after: the epochs of a task, counted from 1, that the rate falls behind.
+        after: the epochs of a task, counted from 1, that the rate falls behind; None: 30, 60, 90.
         factor: what it is multiplied by each time.
 
     Raises:
@@ -60,11 +60,11 @@ class StepLearningRate(Plugin):
     # As above.
     looks_at_weights = True
 
-    def __init__(self, after: Sequence[int], factor: float = 0.1) -> None:
+    def __init__(self, after: Sequence[int] | None = None, factor: float = 0.1) -> None:
         super().__init__()
-        if not 0 <= factor <= 1 or any(epoch < 1 for epoch in after):
-            raise ValueError(f"factor must be from 0 to 1, epochs at least 1, not {factor} and {list(after)}")
-        self.after, self.factor = list(after), factor
+        self.after, self.factor = [30, 60, 90] if after is None else list(after), factor
+        if not 0 <= factor <= 1 or any(epoch < 1 for epoch in self.after):
+            raise ValueError(f"factor must be from 0 to 1, epochs at least 1, not {factor} and {self.after}")
         self._rates: list[float] = []
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
