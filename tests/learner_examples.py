@@ -169,6 +169,10 @@ LEARNERS = {
     },
     "flexible_width": {"optimizer": "adam", "lr": 0.005, "plugins": [{"name": "flexible_width", "strength": 0.01}]},
     "decay_learning_rate": {"plugins": [{"name": "decay_learning_rate", "to": 0.1}]},
+    "step_learning_rate": {
+        "train_ep": 3,
+        "plugins": [{"name": "step_learning_rate", "after": [1, 2]}, {"name": "per_epoch", "noise": 0.1}],
+    },
     "augment": {"plugins": [{"name": "augment", "shift": 1}]},
     "pooled_cnn": {"cnn": True, "conv_channels": [6, 8], "kernel_size": 3, "padding": True, "pool": 2, "train_ep": 1},
     "averaged_gradient": {"plugins": [{"name": "averaged_gradient", "mem_size": 100}]},

@@ -87,8 +87,8 @@ class Catalogue:
         Args:
             name: the experiment's exact name.
             overrides: parameters that win over the files' (``--set``); the key of a plugin's argument,
-                ``plugins.NAME.ARGUMENT``, changes that argument, or adds the plugin with it, and ``stream.ARGUMENT``
-                an argument of the benchmark's own.
+                ``plugins.NAME.ARGUMENT``, changes that argument (with ``.KEY`` behind it an entry of one that is a
+                mapping), or adds the plugin with it, and ``stream.ARGUMENT`` an argument of the benchmark's own.
             places: override → what a message about it starts with; default: ``--set KEY``.
 
         Raises:
@@ -104,6 +104,9 @@ class Catalogue:
             where |= {key: f"{ancestor.place}.{key}" for key in ancestor.parameters}
         where |= {key: _said(key, places) for key in overrides}
         arguments = {key: value for key, value in overrides.items() if key.startswith("plugins.")}
+        where |= {
+            ".".join(key.split(".")[:3]): where[key] for key in arguments
+        }  # an entry's whole argument may be at fault
         of_stream = {key: value for key, value in overrides.items() if key.startswith("stream.")}
         merged |= {key: value for key, value in overrides.items() if key not in {**arguments, **of_stream}}
         stream = merged.get("stream", {})
@@ -189,7 +192,10 @@ def _said(key: str, places: Mapping[str, str] | None) -> str:
 
 
 def _with_arguments(plugins: object, arguments: Mapping[str, object], places: Mapping[str, str] | None) -> object:
-    """Return the list of plugins with some arguments set, keyed ``plugins.NAME.ARGUMENT``."""
+    """Return the list of plugins with some arguments set, keyed ``plugins.NAME.ARGUMENT``.
+
+    ``plugins.NAME.ARGUMENT.KEY`` sets one entry of an argument that is a mapping, and leaves the others.
+    """
     if not isinstance(plugins, list) or not all(isinstance(plugin, dict) for plugin in plugins):
         return plugins  # a fault that is found where all others are
     changed: list[dict[str, object]] = [dict(plugin) for plugin in plugins]
@@ -206,6 +212,10 @@ def _with_arguments(plugins: object, arguments: Mapping[str, object], places: Ma
         if plugin is None:
             plugin = {"name": name}
             changed.append(plugin)
+        argument, _, entry = argument.partition(".")
+        if entry:
+            known = plugin.get(argument)
+            value = {**(known if isinstance(known, dict) else {}), entry: value}
         plugin[argument] = value
     return changed
 

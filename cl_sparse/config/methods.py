@@ -4,6 +4,8 @@ They stand here and not in the plugin so that an experiment is checked, listed a
 a test holds the two together.
 """
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -66,3 +68,20 @@ class DumbArguments(Arguments):
     """Of ``cl_sparse.plugins.Dumb``."""
 
     mem_size: int = Field(500, ge=1, le=10**9, description="Samples kept, an equal share for every class seen.")
+
+
+class PerEpochArguments(Arguments):
+    """Of ``cl_sparse.plugins.PerEpoch``."""
+
+    noise: float = Field(
+        0.0, ge=0, le=1, description="Share of inputs that one more test makes bright; 0: no such test."
+    )
+
+
+class StepLearningRateArguments(Arguments):
+    """Of ``cl_sparse.plugins.StepLearningRate``."""
+
+    after: list[Annotated[int, Field(ge=1)]] | None = Field(
+        None, description="Epochs of a task, counted from 1, that the learning rate falls behind; null: 30, 60, 90."
+    )
+    factor: float = Field(0.1, ge=0, le=1, description="What the learning rate is multiplied by each time.")

@@ -20,7 +20,9 @@ from cl_sparse.config.methods import (
     DecayLearningRateArguments,
     DistillationArguments,
     DumbArguments,
+    PerEpochArguments,
     ReplayArguments,
+    StepLearningRateArguments,
 )
 from cl_sparse.config.wording import explain, near, shortened
 from cl_sparse.errors import UserError
@@ -116,6 +118,8 @@ PLUGINS: dict[str, Method] = {
     "distillation": Method("cl_sparse.plugins:Distillation", DistillationArguments, known_as="lwf"),
     "dumb": Method("cl_sparse.plugins:Dumb", DumbArguments, known_as="gdumb"),
     "decay_learning_rate": Method("cl_sparse.plugins:DecayLearningRate", DecayLearningRateArguments),
+    "step_learning_rate": Method("cl_sparse.plugins:StepLearningRate", StepLearningRateArguments),
+    "per_epoch": Method("cl_sparse.plugins:PerEpoch", PerEpochArguments),
     "cumulative": Method("cl_sparse.plugins:Cumulative", Arguments),
     "joint": Method("cl_sparse.plugins:Joint", Arguments),
     "fresh_steps": Method("cl_sparse.synapses.fresh_steps:FreshSteps"),

@@ -68,6 +68,7 @@ def check(config: ExperimentConfig) -> None:
     if stream.kind == "split":
         _check_task_count(config, dataset, stream)
     _check_strategy(config)
+    _check_learning_rate(config)
     _check_net(config, dataset)
     if config.optimizer == "sgd" and config.nesterov and config.momentum == 0:
         raise ClashError("nesterov", "Nesterov momentum needs momentum above 0: set momentum, or nesterov to false")
@@ -133,6 +134,11 @@ def _check_task_count(config: ExperimentConfig, dataset: str | None, stream: Str
 def _check_strategy(config: ExperimentConfig) -> None:
     if config.cumul and config.strategy not in ("sequential", "joint", "cumulative"):
         raise ClashError("cumul", f"true does not go with strategy {config.strategy}: choose one of the two")
+
+
+def _check_learning_rate(config: ExperimentConfig) -> None:
+    if {"decay_learning_rate", "step_learning_rate"} <= {plugin["name"] for plugin in config.plugins}:
+        raise ClashError("plugins", "decay_learning_rate and step_learning_rate both set it: choose one of the two")
 
 
 def _check_net(config: ExperimentConfig, dataset: str | None) -> None:

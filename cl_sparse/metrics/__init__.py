@@ -9,6 +9,7 @@ from cl_sparse.metrics.accuracy import (
     learning_accuracy,
     summary,
 )
+from cl_sparse.metrics.calibration import calibration_error
 from cl_sparse.metrics.overlap import unit_overlap
 from cl_sparse.metrics.seeds import MeanStd, mean_std
 from cl_sparse.metrics.sparsity import (
@@ -24,6 +25,7 @@ __all__ = [
     "average_incremental_accuracy",
     "backward_transfer",
     "binary_entropy",
+    "calibration_error",
     "dead_share",
     "duty_cycle_entropy",
     "forgetting",

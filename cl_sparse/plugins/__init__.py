@@ -13,9 +13,10 @@ from cl_sparse.plugins.divergence import DivergedError, StopOnDivergence
 from cl_sparse.plugins.dumb import Dumb
 from cl_sparse.plugins.fast_loading import FastLoading
 from cl_sparse.plugins.joint import Joint
-from cl_sparse.plugins.learning_rate import DecayLearningRate
+from cl_sparse.plugins.learning_rate import DecayLearningRate, StepLearningRate
 from cl_sparse.plugins.mechanisms import Mechanisms
 from cl_sparse.plugins.on_top import OnTop
+from cl_sparse.plugins.per_epoch import PerEpoch
 from cl_sparse.plugins.progress import ReportProgress
 from cl_sparse.plugins.replay import Replay
 from cl_sparse.plugins.rezero import RezeroWeights
@@ -37,10 +38,12 @@ __all__ = [
     "Joint",
     "Mechanisms",
     "OnTop",
+    "PerEpoch",
     "Plugin",
     "Replay",
     "ReportProgress",
     "RezeroWeights",
     "SparsityProbe",
+    "StepLearningRate",
     "StopOnDivergence",
 ]

@@ -22,6 +22,9 @@ class Plugin(SupervisedPlugin, supports_distributed=False):  # type: ignore[call
     looks_at_weights: bool = True
     """False if the method neither reads nor changes weights or gradients, so that these may be sparse or late."""
 
+    acts_last: bool = False
+    """True if the method watches what all others have done: at each moment its turn comes after theirs."""
+
     def state_dict(self) -> dict[str, Any]:
         """Return what must survive a restart: tensors, numbers, strings, lists and dicts of these."""
         return {}

@@ -1,5 +1,6 @@
-"""A learning rate that falls within each task, and starts anew with the next."""
+"""Learning rates that fall within each task, and start anew with the next."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from cl_sparse.plugins.base import Plugin
@@ -38,6 +39,43 @@ class DecayLearningRate(Plugin):
         for group, rate in zip(strategy.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * share
         self._step += 1
+
+    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Set it back."""
+        for group, rate in zip(strategy.optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate
+
+
+class StepLearningRate(Plugin):
+    """Multiply the learning rate by a factor after some epochs of each task, as torch's ``MultiStepLR``.
+
+    Args:
+        after: the epochs of a task, counted from 1, that the rate falls behind; None: 30, 60, 90.
+        factor: what it is multiplied by each time.
+
+    Raises:
+        ValueError: one of them is out of range.
+    """
+
+    # As above.
+    looks_at_weights = True
+
+    def __init__(self, after: Sequence[int] | None = None, factor: float = 0.1) -> None:
+        super().__init__()
+        self.after, self.factor = [30, 60, 90] if after is None else list(after), factor
+        if not 0 <= factor <= 1 or any(epoch < 1 for epoch in self.after):
+            raise ValueError(f"factor must be from 0 to 1, epochs at least 1, not {factor} and {self.after}")
+        self._rates: list[float] = []
+
+    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Note where it starts."""
+        self._rates = [group["lr"] for group in strategy.optimizer.param_groups]
+
+    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        """Set the rate of the epoch that follows."""
+        fallen = sum(epoch <= strategy.clock.train_exp_epochs for epoch in self.after)
+        for group, rate in zip(strategy.optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * self.factor**fallen
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Set it back."""

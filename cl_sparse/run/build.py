@@ -243,11 +243,14 @@ def build_learner(
     _check_batches(config, benchmark)
     if config.loss == "squared":
         keywords["criterion"] = SquaredError()
-    plugins = [*method_plugins(config), RezeroWeights(), DecayBoostStrength(), StopOnDivergence()]
+    methods = method_plugins(config)
+    plugins = [plugin for plugin in methods if not plugin.acts_last]
+    plugins += [RezeroWeights(), DecayBoostStrength(), StopOnDivergence()]
     on_top = _on_top(config, model, benchmark, device)
     if on_top is not None:
         plugins.append(on_top)
-    return Learner(model=model, plugins=[*plugins, *probes], loss_outputs=config.loss_outputs, **keywords)
+    plugins += [*probes, *(plugin for plugin in methods if plugin.acts_last)]
+    return Learner(model=model, plugins=plugins, loss_outputs=config.loss_outputs, **keywords)
 
 
 def _check_batches(config: ExperimentConfig, benchmark: Benchmark) -> None:

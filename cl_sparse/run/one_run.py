@@ -14,7 +14,7 @@ from cl_sparse.config.identity import differing
 from cl_sparse.errors import UserError
 from cl_sparse.metrics import unit_overlap
 from cl_sparse.models import FixedNet
-from cl_sparse.plugins import AccuracyRecorder, DivergedError, Mechanisms, ReportProgress, SparsityProbe
+from cl_sparse.plugins import AccuracyRecorder, DivergedError, Mechanisms, PerEpoch, ReportProgress, SparsityProbe
 from cl_sparse.run import build, provenance
 from cl_sparse.run.checkpoint import VERSION, load_checkpoint, save_checkpoint, unfit
 from cl_sparse.run.evaluate import accuracy_row
@@ -185,6 +185,7 @@ class Run:
             "overlap": {name: both[0] for name, both in overlaps.items()},
             "overlap_chance": {name: both[1] for name, both in overlaps.items()},
             "mechanisms": measured_by_mechanisms(self.learner),
+            **measured_per_epoch(self.learner),
             "parameters": total_parameters(model),
             **multiply_adds(model),
             "live_synapses": live_synapses(model),
@@ -222,6 +223,12 @@ def measured_by_mechanisms(learner: Learner) -> dict[str, dict[str, Any]]:
     mechanisms = [plugin.mechanisms for plugin in learner.plugins if isinstance(plugin, Mechanisms)]
     measured = {name: one.statistics() for named in mechanisms for name, one in named.items()}
     return {name: statistics for name, statistics in measured.items() if statistics}
+
+
+def measured_per_epoch(learner: Learner) -> dict[str, dict[str, Any]]:
+    """Return what was recorded after each epoch, as ``per_epoch``; nothing where nobody asked for it."""
+    found = [plugin.statistics() for plugin in learner.plugins if isinstance(plugin, PerEpoch)]
+    return {"per_epoch": found[0]} if found else {}
 
 
 def carried_bytes(learner: Learner) -> dict[str, int]:

@@ -232,6 +232,16 @@ def test_an_argument_of_a_plugin_can_be_set_alone(name: str, settings: tuple[str
     assert load(a=FILE).config(name, parse_overrides(settings)).plugins == plugins
 
 
+def test_an_entry_of_an_argument_that_is_a_mapping_can_be_set_alone() -> None:
+    said = ("plugins.dynamic_connectivity.drop.random=0.4", "plugins.dynamic_connectivity.drop.magnitude=0.2")
+    added = load(a=FILE).config("A", parse_overrides(said)).plugins[-1]["drop"]
+    assert added == {"random": 0.4, "magnitude": 0.2}
+    whole = ("plugins=[{name: dynamic_connectivity, drop: {random: 0.1, magnitude: 0.3}}]", said[0])
+    assert load(a=FILE).config("A", parse_overrides(whole)).plugins[-1]["drop"] == {"random": 0.4, "magnitude": 0.3}
+    wrong = problem("B", settings=("plugins.replay.mem_size.x=3",), a=FILE)
+    assert wrong == "--set plugins.replay.mem_size.x: {'x': 3} is a mapping: a whole number is needed"
+
+
 @pytest.mark.parametrize(
     ("setting", "line"),
     [

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from cl_sparse.errors import UserError
 from cl_sparse.layers import KWinners, KWinnersBase
-from cl_sparse.plugins import AnnealWinners, DecayLearningRate, Plugin
+from cl_sparse.plugins import AnnealWinners, DecayLearningRate, Plugin, StepLearningRate
 from cl_sparse.synapses import FreshSteps, Ledger
 
 
@@ -34,6 +35,28 @@ def test_the_learning_rate_falls_within_each_task(make_run, tmp_path):
         torch.testing.assert_close(torch.tensor(own), expected)
         start += steps
     assert run.learner.optimizer.param_groups[0]["lr"] == 0.05
+
+
+def test_the_learning_rate_falls_in_steps_as_torch_s_does(make_run, tmp_path):
+    plugin = {"name": "step_learning_rate", "after": [1, 3], "factor": 0.5}
+    run = make_run(plugins=[plugin], num_batch=5, train_ep=4)
+    note = Note(lambda strategy: strategy.optimizer.param_groups[0]["lr"])
+    run.learner.plugins.append(note)
+    stats = run.run(tmp_path / "c.pt")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.05)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [1, 3], gamma=0.5)
+    expected = []
+    for _ in range(4):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    of_epochs = [rate for rate in expected for _ in range(stats["steps"][0] // 4)]
+    assert note.seen[: stats["steps"][0]] == pytest.approx(of_epochs)
+    assert note.seen[stats["steps"][0]] == run.learner.optimizer.param_groups[0]["lr"] == 0.05
+    with pytest.raises(UserError, match="decay_learning_rate and step_learning_rate both set it"):
+        make_run(plugins=[plugin, {"name": "decay_learning_rate"}])
+    with pytest.raises(ValueError, match="epochs at least 1"):
+        StepLearningRate(after=[0])
 
 
 def test_winners_become_fewer_in_the_first_task_only(make_run, tmp_path):
