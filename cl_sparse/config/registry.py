@@ -120,6 +120,7 @@ PLUGINS: dict[str, Method] = {
     "decay_learning_rate": Method("cl_sparse.plugins:DecayLearningRate", DecayLearningRateArguments),
     "step_learning_rate": Method("cl_sparse.plugins:StepLearningRate", StepLearningRateArguments),
     "per_epoch": Method("cl_sparse.plugins:PerEpoch", PerEpochArguments),
+    "size_per_epoch": Method("cl_sparse.plugins:SizePerEpoch", Arguments),
     "cumulative": Method("cl_sparse.plugins:Cumulative", Arguments),
     "joint": Method("cl_sparse.plugins:Joint", Arguments),
     "fresh_steps": Method("cl_sparse.synapses.fresh_steps:FreshSteps"),

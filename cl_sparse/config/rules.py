@@ -150,10 +150,11 @@ def _check_net(config: ExperimentConfig, dataset: str | None) -> None:
         raise ClashError(
             "weights", "sparse is for an MLP (cnn false): a CNN stores its weights as masked: choose masked"
         )
-    if config.sparsify and round(config.percent_on_fc * config.hidden_units) < 1:
-        raise ClashError(
-            "percent_on_fc", f"{config.percent_on_fc:g} of {config.hidden_units} hidden units is no unit at all"
-        )
+    fewest = min(config.hidden_widths)
+    if config.sparsify and round(config.percent_on_fc * fewest) < 1:
+        raise ClashError("percent_on_fc", f"{config.percent_on_fc:g} of {fewest} hidden units is no unit at all")
+    if config.widths_from is not None and config.widths is not None:
+        raise ClashError("widths_from", "goes without widths: choose null for one of the two")
     if config.compute == "winners" and not (
         config.sparsify and not config.cnn and config.percent_on_fc < 1 and config.weight_sparsity_fc == 1
     ):

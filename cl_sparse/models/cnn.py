@@ -7,7 +7,7 @@ from dataclasses import replace
 from torch import nn
 
 from cl_sparse.models.base import FeatureClassifier
-from cl_sparse.models.blocks import Sparsity, conv_block, linear_block
+from cl_sparse.models.blocks import Sparsity, conv_block, linear_block, widths_of
 from cl_sparse.models.heads import HeadFactory
 
 
@@ -23,8 +23,9 @@ class SimpleCNN(FeatureClassifier):
         kernel_size: side of their kernels, pixels.
         padding: whether maps keep their size in a convolution, by zeros around them; for an odd kernel size.
         pool: side of the squares, and their distance, of which the largest value is kept behind each; 1: no pooling.
-        hidden_units: units per hidden layer.
-        hidden_layers: number of hidden layers after the convolutions; 0 connects the head to the flattened maps.
+        hidden_units: units per hidden layer; a list: of each of them.
+        hidden_layers: number of hidden layers after the convolutions; 0 connects the head to the flattened maps. Not
+            used beside a list.
         sparsify: k-winners and sparse weights; otherwise dense with ReLU, and the sparsity arguments are not used.
         percent_on_fc: share of units that win in a hidden layer; 1 keeps ReLU.
         percent_on_conv: share of channels that win at each location; 1 keeps ReLU alone.
@@ -52,7 +53,7 @@ class SimpleCNN(FeatureClassifier):
         kernel_size: int = 5,
         padding: bool = False,
         pool: int = 1,
-        hidden_units: int = 4000,
+        hidden_units: int | Sequence[int] = 4000,
         hidden_layers: int = 1,
         sparsify: bool = False,
         percent_on_fc: float = 1.0,
@@ -93,9 +94,9 @@ class SimpleCNN(FeatureClassifier):
                 raise ValueError(_too_small(input_shape, number))
         layers["flatten"] = nn.Flatten()
         units = channels * sides[0] * sides[1]
-        for number in range(len(conv_channels) + 1, len(conv_channels) + 1 + hidden_layers):
-            layers.update(linear_block(number, units, hidden_units, fc, dropout, batch_norm))
-            units = hidden_units
+        for number, width in enumerate(widths_of(hidden_units, hidden_layers), start=len(conv_channels) + 1):
+            layers.update(linear_block(number, units, width, fc, dropout, batch_norm))
+            units = width
         super().__init__(nn.Sequential(layers), head(units))
 
 

@@ -2,12 +2,13 @@
 
 import math
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
 from cl_sparse.models.base import FeatureClassifier
-from cl_sparse.models.blocks import Sparsity
+from cl_sparse.models.blocks import Sparsity, widths_of
 from cl_sparse.models.compute import Compute, Way, Weights, choose, fit_head, hidden_block
 from cl_sparse.models.heads import HeadFactory
 
@@ -18,8 +19,8 @@ class SimpleMLP(FeatureClassifier):
     Args:
         input_shape: shape of one sample; it is flattened.
         head: from the number of features to the head.
-        hidden_units: units per hidden layer.
-        hidden_layers: number of hidden layers, 0 for a linear classifier.
+        hidden_units: units per hidden layer; a list: of each of them.
+        hidden_layers: number of hidden layers, 0 for a linear classifier; not used beside a list.
         sparsify: k-winners and sparse weights; otherwise dense with ReLU, and the sparsity arguments are not used.
         percent_on_fc: share of units that win; 1 keeps ReLU.
         k_inference_factor: factor on the number of winners in evaluation mode.
@@ -52,7 +53,7 @@ class SimpleMLP(FeatureClassifier):
         input_shape: tuple[int, ...],
         head: HeadFactory,
         *,
-        hidden_units: int = 4000,
+        hidden_units: int | Sequence[int] = 4000,
         hidden_layers: int = 1,
         sparsify: bool = False,
         percent_on_fc: float = 1.0,
@@ -77,16 +78,17 @@ class SimpleMLP(FeatureClassifier):
             boost_strength_factor=boost_strength_factor,
             duty_cycle_period=duty_cycle_period,
         )
-        way = choose(sparsity, hidden_units, hidden_layers, compute, weights, device, batch_norm)
+        widths = widths_of(hidden_units, hidden_layers)
+        way = choose(sparsity, min(widths, default=0), len(widths), compute, weights, device, batch_norm)
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
         if input_dropout:
             layers["drop0"] = nn.Dropout(input_dropout)
         width = math.prod(input_shape)
-        for number in range(1, hidden_layers + 1):
-            layers.update(hidden_block(way, number, width, hidden_units, sparsity, dropout, batch_norm))
-            width = hidden_units
+        for number, units in enumerate(widths, start=1):
+            layers.update(hidden_block(way, number, width, units, sparsity, dropout, batch_norm))
+            width = units
         features, classifier = nn.Sequential(layers), head(width)
-        fit_head(way, classifier, winners=sparsity.uses_kwinners and hidden_layers > 0)
+        fit_head(way, classifier, winners=sparsity.uses_kwinners and bool(widths))
         super().__init__(features, classifier)
         self.way: Way = way
 

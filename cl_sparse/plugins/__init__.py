@@ -20,6 +20,7 @@ from cl_sparse.plugins.per_epoch import PerEpoch
 from cl_sparse.plugins.progress import ReportProgress
 from cl_sparse.plugins.replay import Replay
 from cl_sparse.plugins.rezero import RezeroWeights
+from cl_sparse.plugins.size_per_epoch import SizePerEpoch
 from cl_sparse.plugins.sparsity import SparsityProbe
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Replay",
     "ReportProgress",
     "RezeroWeights",
+    "SizePerEpoch",
     "SparsityProbe",
     "StepLearningRate",
     "StopOnDivergence",

@@ -48,8 +48,6 @@ from cl_sparse.synapses.readouts import Readout
 from cl_sparse.synapses.resize import weight_shape
 
 SHARED = (
-    "hidden_units",
-    "hidden_layers",
     "sparsify",
     "percent_on_fc",
     "k_inference_factor",
@@ -136,7 +134,7 @@ def _check_labels(config: ExperimentConfig, benchmark: Benchmark, place: str, wh
 def _build_net(config: ExperimentConfig, benchmark: Benchmark, device: torch.device | None, seed: int) -> nn.Module:
     torch.default_generator.manual_seed(seed)
     names = SHARED + (CNN_ONLY if config.cnn else ())
-    keywords = {name: getattr(config, name) for name in names}
+    keywords = {name: getattr(config, name) for name in names} | {"hidden_units": config.hidden_widths}
     if not config.cnn:
         keywords |= {"compute": _compute(config), "weights": config.weights, "device": device}
     build = SimpleCNN if config.cnn else SimpleMLP

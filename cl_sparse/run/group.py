@@ -80,15 +80,31 @@ class GroupRunner:
 
     def run(self, groups: dict[str, list[Job]]) -> None:
         """Run the jobs of all groups; as a group is complete, print its table and draw its figure."""
-        for job in (job for jobs in groups.values() for job in jobs):
-            if job.finished is None and job.trial.title not in self._pending:
-                bar = self.progress.watch(job.trial.title)
-                self._pending[job.trial.title] = self.executor.submit(job.trial, bar), bar
+        every = [job for jobs in groups.values() for job in jobs]
+        for job in every:
+            if job.trial.config.widths_from is None:
+                self._submit(job)
+        for job in every:
+            if job.trial.config.widths_from is not None:
+                self._wait_for_widths(job, every)
+                self._submit(job)
         for title, jobs in groups.items():
             outcomes = [self._outcome(job) for job in jobs]
             results = [outcome for outcome in outcomes if outcome is not None]
             if results:
                 self._show(title, results)
+
+    def _submit(self, job: Job) -> None:
+        if job.finished is None and job.trial.title not in self._pending:
+            bar = self.progress.watch(job.trial.title)
+            self._pending[job.trial.title] = self.executor.submit(job.trial, bar), bar
+
+    def _wait_for_widths(self, job: Job, every: list[Job]) -> None:
+        """Wait for the run, if it is among the jobs, that says how wide the job's net begins."""
+        wanted = job.trial.config.widths_from, job.trial.seed
+        for other in every:
+            if (other.trial.config.name, other.trial.seed) == wanted and other.trial.config.widths_from is None:
+                self._outcome(other)
 
     def _outcome(self, job: Job) -> Result | None:
         """Return the job's result, or None, having said why there is none."""

@@ -14,7 +14,15 @@ from cl_sparse.config.identity import differing
 from cl_sparse.errors import UserError
 from cl_sparse.metrics import unit_overlap
 from cl_sparse.models import FixedNet
-from cl_sparse.plugins import AccuracyRecorder, DivergedError, Mechanisms, PerEpoch, ReportProgress, SparsityProbe
+from cl_sparse.plugins import (
+    AccuracyRecorder,
+    DivergedError,
+    Mechanisms,
+    PerEpoch,
+    ReportProgress,
+    SizePerEpoch,
+    SparsityProbe,
+)
 from cl_sparse.run import build, provenance
 from cl_sparse.run.checkpoint import VERSION, load_checkpoint, save_checkpoint, unfit
 from cl_sparse.run.evaluate import accuracy_row
@@ -226,9 +234,9 @@ def measured_by_mechanisms(learner: Learner) -> dict[str, dict[str, Any]]:
 
 
 def measured_per_epoch(learner: Learner) -> dict[str, dict[str, Any]]:
-    """Return what was recorded after each epoch, as ``per_epoch``; nothing where nobody asked for it."""
-    found = [plugin.statistics() for plugin in learner.plugins if isinstance(plugin, PerEpoch)]
-    return {"per_epoch": found[0]} if found else {}
+    """Return what was recorded after each epoch, by the plugin's name; nothing where nobody asked for it."""
+    names: dict[type, str] = {PerEpoch: "per_epoch", SizePerEpoch: "size_per_epoch"}
+    return {names[type(plugin)]: plugin.statistics() for plugin in learner.plugins if type(plugin) in names}
 
 
 def carried_bytes(learner: Learner) -> dict[str, int]:

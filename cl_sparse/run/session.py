@@ -19,6 +19,7 @@ from cl_sparse.run.executors.base import Executor
 from cl_sparse.run.executors.here import Here
 from cl_sparse.run.executors.local import Local
 from cl_sparse.run.group import Failures, GroupRunner, Job
+from cl_sparse.run.learned_widths import with_learned_widths
 from cl_sparse.run.one_run import Observer, Run
 from cl_sparse.run.plan import RunPlan
 from cl_sparse.run.progress import RunProgress
@@ -89,6 +90,7 @@ def _seeds_left(groups: dict[str, list[Job]]) -> list[tuple[ExperimentConfig, in
 def _check(plan: RunPlan, jobs: list[Job], device: torch.device) -> None:
     """Build everything once, so that a mistake in the last experiment does not cost the hours of the first."""
     checked: set[str] = set()
+    planned = {(job.trial.config.name, job.trial.seed) for job in jobs}
     for trial in (job.trial for job in jobs if job.finished is None):
         checkpoint = trial.checkpoint(plan.place.results_dir)
         resumes = False
@@ -99,7 +101,10 @@ def _check(plan: RunPlan, jobs: list[Job], device: torch.device) -> None:
         if trial.config.name in checked and not resumes:
             continue
         checked.add(trial.config.name)
-        benchmark = build.build_benchmark(trial.config, trial.seed, plan.place.data_root)
-        run = Run(trial.config, benchmark, trial.seed, device, Observer())
+        config = trial.config
+        if (config.widths_from, trial.seed) not in planned:  # else any widths will do
+            config = with_learned_widths(config, trial.seed, plan.place.results_dir)
+        benchmark = build.build_benchmark(config, trial.seed, plan.place.data_root)
+        run = Run(config, benchmark, trial.seed, device, Observer())
         if resumes:
             resume(run, checkpoint)

@@ -17,6 +17,7 @@ from cl_sparse.run.alone import alone, clear, remove
 from cl_sparse.run.checkpoint import checkpoint_path
 from cl_sparse.run.devices import choose_device
 from cl_sparse.run.earlier import Earlier, EarlierResults
+from cl_sparse.run.learned_widths import with_learned_widths
 from cl_sparse.run.one_run import Observer, Run
 from cl_sparse.run.plan import Workplace
 from cl_sparse.run.progress import planned_steps, resumed_line, task_line
@@ -112,21 +113,22 @@ def tell_failure(complain: Callable[[str], object], action: Callable[[], None]) 
 
 
 def _statistics(trial: Trial, place: Workplace, checkpoint: Path, watch: Watch) -> dict[str, Any]:
-    benchmark = build.build_benchmark(trial.config, trial.seed, place.data_root)
-    watch.begin(planned_steps(trial.config, benchmark))
+    config = with_learned_widths(trial.config, trial.seed, place.results_dir)
+    benchmark = build.build_benchmark(config, trial.seed, place.data_root)
+    watch.begin(planned_steps(config, benchmark))
 
     def task_done(task: int, record: Record) -> None:
         row = np.asarray((record.val_accs or record.accs)[task][: task + 1])
         watch.task_done(task_line(trial.title, task, record), float(np.nanmean(row)))
 
     observer = Observer(on_steps=watch.advance, on_task=task_done)
-    run = Run(trial.config, benchmark, trial.seed, choose_device(place.device), observer)
+    run = Run(config, benchmark, trial.seed, choose_device(place.device), observer)
     if place.resume and can_resume(checkpoint):
         resume(run, checkpoint, watch.say)
         same_code = {*run.record.code_hashes} == {run.code_hash}
         if place.sweep and not same_code:
             watch.say(f"{trial.title}: {checkpoint} is by other code, begun anew")
-            run = Run(trial.config, benchmark, trial.seed, run.learner.device, observer)
+            run = Run(config, benchmark, trial.seed, run.learner.device, observer)
         else:
             watch.say(resumed_line(trial.title, len(run.record.steps), same_code=same_code))
             watch.advance(sum(run.record.steps))

@@ -81,6 +81,12 @@ def methods_of(sweep: Sweep, catalogue: Catalogue) -> list[Method]:
     for name in sweep.spaces:
         if name not in names:
             raise UserError(f"{sweep.file}: spaces.{name}: is none of the sweep's experiments: {', '.join(names)}")
+    for config in (config for selection in selections for config in selection.configs):
+        if config.widths_from is not None:
+            raise UserError(
+                f"{sweep.file}: experiments: {config.name} takes its widths from a result of {config.widths_from}, "
+                "which has many in a sweep: name both to cl-sparse run"
+            )
     return [Method(sweep, catalogue, name) for name in names]
 
 

@@ -8,11 +8,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cl_sparse.layers import KWinnersBase
-from cl_sparse.layers.consumers import ACTIVATIONS, BATCH_NORM, DROPOUT_AND_POOLING, Consumers
+from cl_sparse.layers.consumers import ACTIVATIONS, BATCH_NORM, DROPOUT_AND_POOLING, Consumers, consumers_in
 from cl_sparse.layers.filter_placement import filters_of
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
 from cl_sparse.synapses.observing import observing
+from cl_sparse.synapses.resize import weight_shape
 
 
 class NeuronGC(Mechanism):
@@ -83,6 +84,17 @@ def remove_units(ledger: Ledger, layer: str, remove: Tensor) -> int:
     if len(keep) < len(remove):
         ledger.resize(layer, keep)
     return len(remove) - len(keep)
+
+
+def live_units(model: nn.Module) -> dict[str, int]:
+    """Return, by hidden layer of which it is known who reads it, the units whose filter is not 0; without one, all."""
+    filters = filters_of(model)
+    return {
+        layer: int((~filters[layer][1].dead()).sum())
+        if layer in filters
+        else weight_shape(model.get_submodule(layer))[0]
+        for layer in consumers_in(model)
+    }
 
 
 def dead_units(ledger: Ledger) -> dict[str, Tensor]:

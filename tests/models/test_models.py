@@ -235,3 +235,11 @@ def test_maps_may_keep_their_size_and_be_pooled() -> None:
     assert "features.conv2" in net.consumers()
     with pytest.raises(ValueError, match="odd kernel size, not 4"):
         cnn(HEADS["single"], kernel_size=4, padding=True)
+
+
+@pytest.mark.parametrize("build", [SimpleMLP, SimpleCNN])
+def test_each_hidden_layer_may_have_a_width_of_its_own(build):
+    net = build((1, 12, 12), lambda features: SingleHead(features, 3), hidden_units=[7, 5], hidden_layers=4)
+    linear = [module for module in net.modules() if isinstance(module, nn.Linear)]
+    assert [layer.out_features for layer in linear] == [7, 5, 3]
+    assert net(torch.randn(2, 1, 12, 12)).shape == (2, 3)
