@@ -7,8 +7,9 @@ A part stands between two comments and is rewritten whole:
 
 The first names what to show: ``published`` (ours beside published numbers, of a file that may follow), ``tuned``
 (methods tuned alike, by the sweep whose file follows), ``all`` (every column of every experiment), ``figure``
-(accuracy over tasks), ``sizes`` (live synapses and units) or ``synapses`` (a figure of them over tasks). Patterns
-of experiment names may follow: ``all Split* iCIFAR10*``. ``against`` is followed by a quantity of
+(accuracy over tasks), ``sizes`` (live synapses and units), ``synapses`` (a figure of them over tasks) or
+``compressed`` (nets that learn their widths beside nets that begin with these). Patterns of experiment names may
+follow: ``all Split* iCIFAR10*``. ``against`` is followed by a quantity of
 :data:`cl_sparse.report.curves.QUANTITIES` and by patterns: each a line of the figure.
 """
 
@@ -20,6 +21,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from cl_sparse.errors import UserError
+from cl_sparse.report.compressed import compressed_table
 from cl_sparse.report.curves import QUANTITIES, accuracy_against_png
 from cl_sparse.report.figures import accuracy_over_tasks_png
 from cl_sparse.report.published import load_published, published_table
@@ -129,6 +131,7 @@ def _part(words: list[str], results: list[Result], document: Path, sources: Sour
         "published": lambda: _published(patterns, results, sources),
         "tuned": lambda: tuned_table(results, Path(patterns[0] if patterns else "")),
         "all": lambda: markdown_table(rows_of(chosen)),
+        "compressed": lambda: compressed_table(chosen),
         "sizes": lambda: sizes_table(chosen),
         "figure": lambda: _over_tasks(patterns, chosen, document, sources, draw),
         "synapses": lambda: _synapses(patterns, chosen, document, sources, draw),
