@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, ClassVar, TypedDict
 
 import torch
 from torch import Tensor
@@ -65,11 +65,14 @@ class Benchmark(CLScenario):
         settings: the benchmark's own settings, for ``describe()``.
 
     Attributes:
+        score: what a test's score is, "accuracy", or "r2" for targets that are numbers.
         n_tasks, n_classes (of the data set), n_outputs (of one head), input_shape, task_classes, class_names, source,
         fingerprint, and tensors: {"train", "test" and, with a validation share, "val": TaskStream}.
         As Avalanche's benchmarks: n_experiences, n_classes_per_exp, classes_order (labels as the learner sees them, in
         the tasks' order), classes_order_original_ids, original_classes_in_exp, classes_in_experience, task_labels.
     """
+
+    score: ClassVar[str] = "accuracy"
 
     def __init__(
         self,
@@ -89,11 +92,11 @@ class Benchmark(CLScenario):
         self.task_classes = [list(classes) for classes in task_classes]
         self.n_tasks = len(self.task_classes)
         self.n_outputs = self.n_classes if scenario == "class" else len(self.task_classes[0])
-        self.input_shape = tuple(data.x_train.shape[1:])
         subsets = {"train_subset": options.get("train_subset"), "test_subset": options.get("test_subset")}
         self.settings = {"normalize": options.get("normalize", "standard"), **subsets, **(settings or {})}
         self.validation = options.get("validation", 0.0)
         self.tensors = self._make_streams(data, self.validation, transform)
+        self.input_shape = self.tensors["train"].input_shape
         super().__init__([self._avalanche_stream(split) for split in self.tensors])
         if "val" not in self.tensors:
             self.val_stream = None
@@ -175,7 +178,7 @@ class Benchmark(CLScenario):
 
         def stream(x: Tensor, y: Tensor, among: Tensor) -> TaskStream:
             rows = rows_of_tasks(y, self.task_classes, among)
-            return TaskStream(x, y, rows, labels, transform, data.mean, data.std, tells_task=self.scenario == "task")
+            return self._stream(x, y, rows, labels, transform, data.mean, data.std, tells_task=self.scenario == "task")
 
         everything = torch.arange(len(data.y_train))
         if not 0 <= validation < 1:
@@ -192,6 +195,9 @@ class Benchmark(CLScenario):
         for split, tasks in streams.items():
             self._check_filled(split, tasks)
         return streams
+
+    def _stream(self, *arguments: Any, **keywords: Any) -> TaskStream:
+        return TaskStream(*arguments, **keywords)
 
     def _check_filled(self, split: str, stream: TaskStream) -> None:
         for task, (start, end) in enumerate(pairwise(stream.offsets)):
@@ -224,13 +230,7 @@ def prepare(
         UserError: the benchmark knows no such scenario, fewer than one task, or the data set cannot be had.
         TypeError: an option that does not exist.
     """
-    unknown = options.keys() - DataOptions.__annotations__.keys()
-    if unknown:
-        raise TypeError(unknown_arguments(name, unknown))
-    if scenario not in allowed:
-        raise SettingError("scenario", f"{scenario!r} makes no sense for {name}; choose {' or '.join(allowed)}")
-    if n_tasks < 1:
-        raise SettingError("num_batch", f"{n_tasks} tasks; at least 1 is needed")
+    check_stream(name, scenario, allowed, n_tasks, options)
     root = options.get("data_root")
     data = load_data(
         dataset,
@@ -240,6 +240,31 @@ def prepare(
         seed=options.get("seed", 0),
     )
     return normalized(data, options.get("normalize", "standard"))
+
+
+def check_stream(
+    name: str,
+    scenario: str,
+    allowed: Sequence[str],
+    n_tasks: int,
+    options: DataOptions,
+    most_tasks: int | None = None,
+) -> None:
+    """Check what every benchmark has to check before it looks at data.
+
+    Raises:
+        UserError: the benchmark knows no such scenario, or not so many tasks.
+        TypeError: an option that does not exist.
+    """
+    unknown = options.keys() - DataOptions.__annotations__.keys()
+    if unknown:
+        raise TypeError(unknown_arguments(name, unknown))
+    if scenario not in allowed:
+        raise SettingError("scenario", f"{scenario!r} makes no sense for {name}; choose {' or '.join(allowed)}")
+    if n_tasks < 1:
+        raise SettingError("num_batch", f"{n_tasks} tasks; at least 1 is needed")
+    if most_tasks is not None and n_tasks > most_tasks:
+        raise SettingError("num_batch", f"{n_tasks} tasks; {name} has {most_tasks}: choose {most_tasks}")
 
 
 def normalized(data: ImageData, how: str) -> ImageData:

@@ -38,7 +38,8 @@ class Stream:
         place: ``"module:attribute"``; called with the keywords of ``benchmarks.base.DataOptions`` and with ``n_tasks``,
             ``scenario``, ``dataset``, ``class_order`` and ``max_angle`` where the experiment sets them; what else it
             takes, the experiment sets as ``stream: {ARGUMENT: VALUE}``.
-        kind: how it makes tasks, which decides what else may be set; None: it is for itself to refuse a scenario.
+        kind: how it makes tasks, which decides what else may be set; "numbers": its targets are numbers, not classes;
+            None: it is for itself to refuse a scenario.
         dataset: the data set it uses unless told otherwise; None: not one that is known by name.
         choosable: whether ``dataset`` may name another one.
         needs_dataset: whether ``dataset`` has to.
@@ -46,7 +47,7 @@ class Stream:
     """
 
     place: str
-    kind: Literal["permuted", "rotated", "split"] | None = None
+    kind: Literal["permuted", "rotated", "split", "numbers"] | None = None
     dataset: str | None = None
     choosable: bool = False
     needs_dataset: bool = False
@@ -61,6 +62,8 @@ BENCHMARKS: dict[str, Stream] = {
     "iCIFAR100": Stream("benchmarks:iCIFAR100", "split", "cifar100", n_tasks=10),
     "PermutedDigits": Stream("benchmarks:PermutedDigits", "permuted", "digits", n_tasks=10),
     "SplitDigits": Stream("benchmarks:SplitDigits", "split", "digits", n_tasks=5),
+    "DriftingAdd10": Stream("benchmarks:DriftingAdd10", "numbers", n_tasks=5),
+    "Airfoil": Stream("benchmarks:Airfoil", "numbers", n_tasks=1),
     "SplitDataset": Stream("benchmarks:SplitDataset", "split", choosable=True, needs_dataset=True),
 }
 
@@ -161,6 +164,16 @@ PLUGINS: dict[str, Method] = {
     "nearest_mean": Method("cl_sparse.synapses.readouts:NearestMean", filled=("features", "outputs")),
     "hebbian": Method("cl_sparse.synapses.readouts:Hebbian", filled=("features", "outputs")),
 }
+
+# What an experiment may name if its targets are numbers: what looks at no classes.
+FOR_NUMBERS = frozenset(
+    [
+        *("sequential", "joint", "cumulative"),
+        *("cumulative", "joint", "decay_learning_rate", "step_learning_rate", "per_epoch", "size_per_epoch"),
+        *("fresh_steps", "frozen", "synaptic_intelligence", "dynamic_connectivity"),
+        *("sparsified_units", "switched_units", "flexible_width", "grown_units", "neuron_gc"),
+    ]
+)
 
 _TABLES: dict[Kind, Mapping[str, str | Stream | Method]] = {
     "benchmark": BENCHMARKS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cl_sparse.config.registry import BENCHMARKS, Stream
+from cl_sparse.config.registry import BENCHMARKS, FOR_NUMBERS, Stream
 from cl_sparse.config.wording import join_or, near
 
 if TYPE_CHECKING:
@@ -20,7 +20,15 @@ class ClashError(ValueError):
         self.key = key
 
 
-CLASSES = {"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "cifar100": 100, "digits": 10, "poker": 10}
+CLASSES = {
+    "mnist": 10,
+    "fashion_mnist": 10,
+    "cifar10": 10,
+    "cifar100": 100,
+    "census_income": 2,
+    "digits": 10,
+    "poker": 10,
+}
 _SIDE = {"mnist": 28, "fashion_mnist": 28, "cifar10": 32, "cifar100": 32, "digits": 8}  # pixels
 _USER_DATA = ("image_folder:", "npz:")
 
@@ -63,6 +71,8 @@ def check(config: ExperimentConfig) -> None:
     name = benchmark_name(config)
     stream = BENCHMARKS[name]
     dataset = _dataset(config, name, stream)
+    if stream.kind == "numbers":
+        _check_numbers(config, name)
     _check_scenario(config, name, stream)
     _check_options(config, name, stream)
     if stream.kind == "split":
@@ -114,6 +124,25 @@ def _check_options(config: ExperimentConfig, name: str, stream: Stream) -> None:
         raise ClashError("class_order", f"{name} does not split the classes: choose null")
     if config.max_angle is not None and stream.kind != "rotated":
         raise ClashError("max_angle", f"{name} does not rotate anything: choose null")
+
+
+def _check_numbers(config: ExperimentConfig, name: str) -> None:
+    """Refuse what is for classes."""
+    problem = f"{name} has numbers as targets, no classes"
+    if config.effective_scenario != "domain":
+        raise ClashError("scenario", f"{problem}: choose domain, not {config.scenario}")
+    if config.loss != "squared":
+        raise ClashError("loss", f"{problem}: choose squared, not {config.loss}")
+    if config.normalize != "standard":
+        raise ClashError("normalize", f"unit is for images, and {name} has none: choose standard")
+    if config.cnn:
+        raise ClashError("cnn", f"true is for images, and {name} has none: choose false")
+    if config.effective_strategy not in FOR_NUMBERS:
+        raise ClashError("strategy", f"{problem}: choose sequential, joint or cumulative, not {config.strategy}")
+    for plugin in config.plugins:
+        if plugin["name"] not in FOR_NUMBERS or plugin.get("protect") == "important":
+            named = f"{plugin['name']}{' with protect: important' * ('protect' in plugin)}"
+            raise ClashError("plugins", f"{problem}, which {named} needs: leave it out")
 
 
 def _check_task_count(config: ExperimentConfig, dataset: str | None, stream: Stream) -> None:

@@ -1,5 +1,7 @@
 """Add10: a function of ten inputs, of which five count, and noise. For regression."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -24,3 +26,8 @@ def load_add10(samples: int, seed: int = 0, noise: float = 1.0) -> tuple[Tensor,
 
     x, y = make_friedman1(samples, n_features=10, noise=noise, random_state=seed)
     return torch.from_numpy(x).float(), torch.from_numpy(y).float()
+
+
+def add10_signal(x: Tensor) -> Tensor:
+    """Return the targets of inputs (n, 10) without noise, (n,): 10·sin(π·x₁·x₂) + 20·(x₃ − ½)² + 10·x₄ + 5·x₅."""
+    return 10 * torch.sin(math.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2 + 10 * x[:, 3] + 5 * x[:, 4]

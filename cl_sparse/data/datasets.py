@@ -1,12 +1,11 @@
 """Data sets by name."""
 
-import errno
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from cl_sparse.data.census_income import load_census_income
 from cl_sparse.data.cifar import load_cifar10, load_cifar100
 from cl_sparse.data.digits import load_digits
 from cl_sparse.data.image_data import ImageData
@@ -14,14 +13,17 @@ from cl_sparse.data.image_folder import load_image_folder
 from cl_sparse.data.mnist import load_fashion_mnist, load_mnist
 from cl_sparse.data.npz import load_npz
 from cl_sparse.data.poker import load_poker
+from cl_sparse.data.root import data_root as folder_of_data
+from cl_sparse.data.root import expanded
 from cl_sparse.data.subsets import balanced_subset
-from cl_sparse.errors import SettingError, UserError
+from cl_sparse.errors import SettingError
 
 _AT_ROOT: dict[str, Callable[[Path], ImageData]] = {
     "mnist": load_mnist,
     "fashion_mnist": load_fashion_mnist,
     "cifar10": load_cifar10,
     "cifar100": load_cifar100,
+    "census_income": load_census_income,
 }
 _WITHOUT_FILES: dict[str, Callable[[], ImageData]] = {"digits": load_digits, "poker": load_poker}
 _AT_PATH: dict[str, Callable[[str, Path], ImageData]] = {"image_folder": load_image_folder, "npz": load_npz}
@@ -42,7 +44,7 @@ def load_data(
     """Return a data set in memory. The same name and root are read once per process.
 
     Args:
-        name: "mnist", "fashion_mnist", "cifar10", "cifar100", "digits", "poker", "image_folder:<dir>" or "npz:<file>";
+        name: "mnist", "fashion_mnist", "cifar10", "cifar100", "census_income", "digits", "poker", "image_folder:<dir>" or "npz:<file>";
             the last two are relative to the data root, or absolute.
         data_root: folder of the data sets; None: the environment variable CL_SPARSE_DATA, else ./data.
         train_subset, test_subset: keep that many samples, the same number of each class as far as the classes go, drawn
@@ -52,11 +54,7 @@ def load_data(
     Raises:
         UserError: unknown name, data absent and not to be downloaded, damaged files, impossible subset sizes.
     """
-    try:
-        root = _expanded(str(data_root or os.environ.get("CL_SPARSE_DATA") or "data")).absolute()
-    except ValueError as error:
-        raise UserError(f"data root (--data-root or CL_SPARSE_DATA): {error}") from None
-    data = _in_memory(name, root)
+    data = _in_memory(name, folder_of_data(data_root))
     n_classes = len(data.class_names)
     if train_subset is not None:
         rows = balanced_subset(data.y_train, train_subset, n_classes, seed, "train_subset")
@@ -98,7 +96,7 @@ def _load(name: str, root: Path) -> ImageData:
         return _AT_ROOT[name](root)
     if kind in _AT_PATH and path:
         try:
-            place = root / _expanded(path)
+            place = root / expanded(path)
         except ValueError as error:
             raise SettingError("dataset", str(error)) from None
         return _AT_PATH[kind](name, place)
@@ -106,23 +104,3 @@ def _load(name: str, root: Path) -> ImageData:
     near = get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
     raise SettingError("dataset", f"unknown data set {name!r}; {hint}")
-
-
-def _expanded(path: str) -> Path:
-    """Return the path, ``~`` and ``~user`` put in full.
-
-    Raises:
-        ValueError: no file system has such a path, or there is no such user.
-    """
-    shown = repr(path) if len(path) <= 60 else f"{path[:57]!r}..."
-    try:
-        os.stat(path)  # noqa: PTH116 (pathlib answers "not there" to what cannot be a path at all)
-    except ValueError as error:
-        raise ValueError(f"{shown} cannot be a path ({error})") from None
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise ValueError(f"{shown} cannot be a path ({error.strerror})") from None
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise ValueError(f"{shown}: there is no such user") from None

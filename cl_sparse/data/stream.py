@@ -62,7 +62,7 @@ class TaskStream:
         self._rows, self._shift = _share_rows(rows, self.offsets)
         self._normal = _normalisation(x, mean, std)
         for task in range(self.n_tasks):
-            if bool((self.labels(task) < 0).any()):
+            if bool((TaskStream.labels(self, task) < 0).any()):  # a kind of stream may have others
                 raise ValueError(f"task {task} holds samples of a class that has no label in it")
 
     @property

@@ -42,7 +42,7 @@ def collate(samples: Sequence[Any]) -> Any:
     return samples.batch if isinstance(samples, Fetched) else default_collate(list(samples))
 
 
-class TaskData(Dataset[tuple[Tensor, int]]):
+class TaskData(Dataset[tuple[Tensor, float]]):
     """One task of a stream, sample by sample: the leaf below every Avalanche data set made here.
 
     ``cl_sparse.data.loader`` only asks for ``stream`` and ``task``, and then reads whole batches from the stream.
@@ -59,9 +59,9 @@ class TaskData(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return self._n
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """Return the normalised sample, on the stream's device, and its label in the task."""
+    def __getitem__(self, index: int) -> tuple[Tensor, float]:
+        """Return the normalised sample, on the stream's device, and its label in the task, or its target."""
         if not -self._n <= index < self._n:
             raise IndexError(f"sample {index} of task {self.task}, which has {self._n}")
         x, y, _ = self.stream.batch(torch.tensor([self._first + index % self._n]))
-        return x[0], int(y[0])
+        return x[0], y[0].item()

@@ -12,6 +12,7 @@ from cl_sparse.plugins.distillation import Distillation
 from cl_sparse.plugins.divergence import DivergedError, StopOnDivergence
 from cl_sparse.plugins.dumb import Dumb
 from cl_sparse.plugins.fast_loading import FastLoading
+from cl_sparse.plugins.fit import FitRecorder
 from cl_sparse.plugins.joint import Joint
 from cl_sparse.plugins.learning_rate import DecayLearningRate, StepLearningRate
 from cl_sparse.plugins.mechanisms import Mechanisms
@@ -36,6 +37,7 @@ __all__ = [
     "DivergedError",
     "Dumb",
     "FastLoading",
+    "FitRecorder",
     "Joint",
     "Mechanisms",
     "OnTop",

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cl_sparse.metrics import calibration_error
 from cl_sparse.plugins.base import Plugin
+from cl_sparse.plugins.fit import Fit
 
 _NOISE_SEED = 0  # the same noise in every epoch and run
 
@@ -34,7 +35,8 @@ class PerEpoch(Plugin):
 
     Training: means over the epoch's samples as they were trained on, so of a net that was changing, with dropout and
     penalties. Test: the net as it is when the epoch has ended and all others have done what they do then, as at the
-    task's end: the last epoch's accuracy is the run's. Nothing it does changes the learner, nor what is drawn.
+    task's end: the last epoch's accuracy is the run's. Nothing it does changes the learner, nor what is drawn. Where
+    targets are numbers, accuracies are R².
 
     Args:
         noise: test once more with this share of the inputs, each drawn for itself, set to the test data's mean plus two
@@ -77,7 +79,7 @@ class PerEpoch(Plugin):
             "train_accuracy": self._trained.accuracy(),
             "test_loss": test.loss(),
             "test_accuracy": test.accuracy(),
-            "test_calibration_error": calibration_error(torch.cat(test.confidence), torch.cat(test.right)),
+            "test_calibration_error": test.calibration_error(),
         }
         if self.noise:
             noisy = self._test(strategy, benchmark.test_stream[task], test.mean_plus_two_deviations())
@@ -137,6 +139,7 @@ class _Sums:
         self.n = 0
         self._loss: Tensor | float = 0.0
         self._right: Tensor | int = 0
+        self._fit = Fit()
         self.confidence: list[Tensor] = []
         self.right: list[Tensor] = []
         self._pixels = 0
@@ -145,10 +148,13 @@ class _Sums:
     def add(self, strategy: Any, keep: bool = False) -> None:
         """Count a mini-batch; ``keep`` how sure the net was of each sample."""
         logits, y = strategy.mb_output.detach(), strategy.mb_y
-        best, answer = logits.max(dim=1)
-        right = answer == y
         self.n += len(y)
         self._loss = self._loss + strategy.loss.detach().double() * len(y)
+        if y.is_floating_point():
+            self._fit.add(logits[:, 0], y)
+            return
+        best, answer = logits.max(dim=1)
+        right = answer == y
         self._right = self._right + right.sum()
         if keep:
             self.confidence.append((best - logits.logsumexp(dim=1)).exp().clamp(max=1).cpu())
@@ -166,8 +172,14 @@ class _Sums:
         return float(self._loss) / self.n
 
     def accuracy(self) -> float:
-        """Return the share classified rightly."""
-        return int(self._right) / self.n
+        """Return the share classified rightly, or R² where targets are numbers."""
+        return self._fit.r2() if self._fit.n else int(self._right) / self.n
+
+    def calibration_error(self) -> float:
+        """Return the calibration error of the samples kept; NaN where targets are numbers."""
+        if not self.confidence:
+            return float("nan")
+        return calibration_error(torch.cat(self.confidence), torch.cat(self.right))
 
     def mean_plus_two_deviations(self) -> float:
         """Return the mean of all inputs plus two of their standard deviations."""

@@ -1,7 +1,7 @@
 """Figures: PNG files, written atomically, drawn without a display."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +23,17 @@ _MAX_NUMBERS = 12  # tasks up to which the numbers in a heat map can be read
 _DPI = 150
 
 
-def accuracy_matrix_png(R: ArrayLike, path: Path, title: str) -> None:
+SCORES = {"accuracy": "accuracy", "r2": "R²"}  # what R holds, as results say it and as it is written
+
+
+def accuracy_matrix_png(R: ArrayLike, path: Path, title: str, score: str = "accuracy") -> None:
     """Draw R as a heat map: one row per task trained, one column per task tested; undefined entries stay blank.
 
     Args:
         R: accuracy matrix, (T, T).
         path: the PNG to write.
         title: above the picture.
+        score: what R holds, a key of ``SCORES``; of R² what is below 0 has the colour of 0.
 
     Raises:
         UserError: the file cannot be written.
@@ -50,7 +54,7 @@ def accuracy_matrix_png(R: ArrayLike, path: Path, title: str) -> None:
     axes.set_title(title, wrap=True, parse_math=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label="accuracy")
+    bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label=SCORES[score])
     bar.outline.set_visible(False)
     save_figure(figure, path)
 
@@ -79,7 +83,7 @@ def accuracy_over_tasks_png(results: Iterable[Result], path: Path, title: str = 
     lowest = min((float(np.nanmin(line.get_ydata())) for line in axes.lines), default=0.0)
     axes.set_ylim(max(0.0, np.floor(10 * lowest - 0.5) / 10), 1.01)
     axes.set_xlabel("tasks learned")
-    axes.set_ylabel("mean accuracy on the tasks so far")
+    axes.set_ylabel(f"mean {_scores(groups)} on the tasks so far")
     axes.set_title(title, wrap=True, parse_math=False)
     accuracy_axes(axes)
     if axes.lines:
@@ -93,6 +97,12 @@ def seen_accuracy(R: ArrayLike) -> NDArray[np.float64]:
     seen = np.tri(len(matrix), dtype=bool)
     mean: NDArray[np.float64] = np.where(seen, matrix, 0.0).sum(axis=1) / seen.sum(axis=1)
     return mean
+
+
+def _scores(groups: Sequence[Group]) -> str:
+    """Return what the results' matrices hold: "accuracy", or "R²", or both."""
+    found = {SCORES[group.results[0][1].get("score", "accuracy")] for group in groups}
+    return " or ".join(sorted(found, reverse=True)) or "accuracy"
 
 
 def _draw(axes: "Axes", group: Group, colour: str, marker: str) -> None:

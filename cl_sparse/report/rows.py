@@ -46,6 +46,7 @@ class Row:
     Attributes:
         experiment: label of the group.
         benchmark: the stream's name and the data it is made of, if its name does not say.
+        score: what R holds, and with it all that is computed of it: "accuracy", or "r2".
         task_info_train, task_info_test: what the learner is told about the task.
         acc, bwt, forgetting, aia, fwt: mean and sample deviation over the seeds, 0..1.
         n_seeds: runs counted; ``stopped`` of them did not come to their end.
@@ -61,6 +62,7 @@ class Row:
 
     experiment: str
     benchmark: str
+    score: str
     scenario: str
     heads: str
     strategy: str
@@ -135,7 +137,8 @@ def row_of(group: Group) -> Row:
     spread = {name: mean_std(run[name] for run in scalars) for name in ("acc", "bwt", "forgetting", "aia", "fwt")}
     return Row(
         experiment=group.label,
-        benchmark=_benchmark(first["benchmark"]),
+        benchmark=_benchmark(first["benchmark"]) + ", R²" * (first.get("score") == "r2"),
+        score=first.get("score", "accuracy"),
         scenario=first["scenario"],
         heads=first["heads"],
         strategy=str(first.get("strategy", config.get("strategy", ""))),

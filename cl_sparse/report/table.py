@@ -113,6 +113,9 @@ def _notes(rows: Sequence[Row], left_out: Sequence[str]) -> list[str]:
     if counts[-1] > 1:
         several = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         notes.append(f"mean ± standard deviation over {several} seeds")
+    by_r2 = [row.experiment for row in rows if row.score == "r2"]
+    if by_r2:
+        notes.append(f"ACC, BWT and forgetting are of R², not of accuracies: {', '.join(by_r2)}")
     if left_out:
         notes.append(f"left out for want of width: {', '.join(left_out)}")
     return notes

@@ -22,15 +22,15 @@ def _averageable(value: float) -> float:
     return value
 
 
-def _accuracy(value: float) -> float:
-    if not (math.isnan(value) or 0 <= value <= 1):
+def _score(value: float) -> float:
+    if not (math.isnan(value) or -1e300 < value <= 1):
         raise ValueError(f"{value:g} is no accuracy: a number from 0 to 1, or NaN where not tested, is needed")
     return value
 
 
 Number = Annotated[float, AfterValidator(_averageable)]  # may be NaN: not measured
 Numbers = Annotated[list[Number], BeforeValidator(_listed)]
-Accuracies = Annotated[list[Annotated[float, AfterValidator(_accuracy)]], BeforeValidator(_listed)]
+Accuracies = Annotated[list[Annotated[float, AfterValidator(_score)]], BeforeValidator(_listed)]
 
 
 class _Part(BaseModel):
@@ -53,6 +53,7 @@ class _Config(_Part):
 class _Stats(_Part):
     accs: Annotated[list[Accuracies], Field(min_length=1), BeforeValidator(_listed)]
     accs_init: Accuracies | None
+    score: Literal["accuracy", "r2"] = "accuracy"
     scenario: Literal["task", "domain", "class"]
     heads: str
     strategy: str = ""
@@ -67,6 +68,13 @@ class _Stats(_Part):
     steps: Numbers
     seconds: _Seconds
     stopped: str | None = None
+
+    @model_validator(mode="after")
+    def _accuracies_are_not_negative(self) -> Self:
+        below = [value for row in (*self.accs, self.accs_init or []) for value in row if value < 0]
+        if self.score == "accuracy" and below:
+            raise ValueError(f"accs: {below[0]:g} is no accuracy: a number from 0 to 1, or NaN where not tested")
+        return self
 
     @model_validator(mode="after")
     def _one_row_and_column_per_task(self) -> Self:

@@ -15,7 +15,6 @@ from cl_sparse.errors import UserError
 from cl_sparse.metrics import unit_overlap
 from cl_sparse.models import FixedNet
 from cl_sparse.plugins import (
-    AccuracyRecorder,
     DivergedError,
     Mechanisms,
     PerEpoch,
@@ -25,7 +24,7 @@ from cl_sparse.plugins import (
 )
 from cl_sparse.run import build, provenance
 from cl_sparse.run.checkpoint import VERSION, load_checkpoint, save_checkpoint, unfit
-from cl_sparse.run.evaluate import accuracy_row
+from cl_sparse.run.evaluate import accuracy_row, recorder_for
 from cl_sparse.run.learner_state import learner_state, own_plugins, restore_learner
 from cl_sparse.run.methods import strategy_of
 from cl_sparse.run.record import Record
@@ -65,7 +64,7 @@ class Run:
         # Asked now: by the end of a long run the files may have changed.
         self.code_hash, self.git_commit = provenance.code_hash(), provenance.git_commit()
         self.strategy = strategy_of(config)
-        self.recorder = AccuracyRecorder(benchmark.n_tasks)
+        self.recorder = recorder_for(benchmark)
         self.progress = ReportProgress(observer.on_steps)
         model = build.build_model(config, benchmark, seed, device).to(device)
         self.probe = SparsityProbe(model, benchmark.n_tasks, training=config.record_stats)
@@ -201,6 +200,7 @@ class Run:
             "strategy": config.effective_strategy,
             "budget": self.strategy.budget,
             "scenario": benchmark.scenario,
+            "score": benchmark.score,
             "heads": config.effective_heads,
             "task_info_train": told[0],
             "task_info_test": told[1],

@@ -136,5 +136,6 @@ def _statistics(trial: Trial, place: Workplace, checkpoint: Path, watch: Watch) 
 
 
 def _draw_matrix(trial: Trial, path: Path, result: Result, complain: Callable[[str], object]) -> None:
+    score = result[1].get("score", "accuracy")
     matrix, title = np.asarray(result[1]["accs"]), f"{trial.config.name}, seed {trial.seed}"
-    tell_failure(complain, lambda: accuracy_matrix_png(matrix, path.with_suffix(".png"), title))
+    tell_failure(complain, lambda: accuracy_matrix_png(matrix, path.with_suffix(".png"), title, score))

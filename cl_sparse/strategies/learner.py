@@ -71,7 +71,8 @@ class Learner(SupervisedTemplate):
         dataset = self.adapted_dataset
         stream, samples = stream_of(dataset), ids(dataset)
         self.dataloader = BatchLoader(stream, samples, self.train_mb_size, drawn_generator())
-        classes = set(torch.unique(stream.locate(samples)[1]).tolist())
+        targets = stream.locate(samples)[1]
+        classes = set() if targets.is_floating_point() else set(torch.unique(targets).tolist())
         self.classes_seen |= classes
         self._competing[True] = self._outputs(classes if self.loss_outputs == "current" else self.classes_seen)
 
