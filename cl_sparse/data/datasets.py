@@ -44,8 +44,8 @@ def load_data(
     """Return a data set in memory. The same name and root are read once per process.
 
     Args:
-        name: "mnist", "fashion_mnist", "cifar10", "cifar100", "census_income", "digits", "poker", "image_folder:<dir>" or "npz:<file>";
-            the last two are relative to the data root, or absolute.
+        name: "mnist", "fashion_mnist", "cifar10", "cifar100", "census_income", "digits", "poker", "image_folder:<dir>"
+            or "npz:<file>"; the last two are relative to the data root, or absolute.
         data_root: folder of the data sets; None: the environment variable CL_SPARSE_DATA, else ./data.
         train_subset, test_subset: keep that many samples, the same number of each class as far as the classes go, drawn
             with ``seed``; None keeps all.
