@@ -28,6 +28,10 @@ LEARNERS = {
     "masked_head": {"heads": "single"},
     "permuted": {**SPARSE, "benchmark": "PermutedDigits", "num_batch": 4},
     "validation": {"validation": 0.2},
+    "size_only": {
+        **{"optimizer": "adamax", "lr": 0.01, "train_ep": 2, "scenario": "domain"},
+        "plugins": [{"name": "sparsified_units"}, {"name": "neuron_gc"}, {"name": "size_only", "after": 1}],
+    },
     "frozen": {**SPARSE, "plugins": [{"name": "frozen", "share": 0.5, "leave": ["classifier*"]}]},
     "slow_by_path": {**SPARSE, "scenario": "domain", "plugins": [{"name": "frozen", "rule": "path", "slow": 0.1}]},
     "frozen_by_use": {"scenario": "class", "plugins": [{"name": "frozen", "rule": "use"}]},

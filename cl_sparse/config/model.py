@@ -162,7 +162,7 @@ class ExperimentConfig(BaseModel):
     )
 
     # Training
-    optimizer: Literal["sgd", "adam"] = Field("sgd", description="Optimizer.")
+    optimizer: Literal["sgd", "adam", "adamax"] = Field("sgd", description="Optimizer.")
     lr: float = Field(0.1, gt=0, description="Learning rate.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum (sgd).")
     nesterov: bool = Field(True, description="Nesterov momentum (sgd).")

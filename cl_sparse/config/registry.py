@@ -142,6 +142,7 @@ PLUGINS: dict[str, Method] = {
     "grown_units": Method("cl_sparse.synapses.grown_units:GrownUnits"),
     "block_growth": Method("cl_sparse.synapses.block_growth:BlockGrowth"),
     "neuron_gc": Method("cl_sparse.synapses.neuron_gc:NeuronGC"),
+    "size_only": Method("cl_sparse.synapses.size_only:SizeOnly"),
     "capacity_probe": Method("cl_sparse.synapses.capacity_probe:CapacityProbe"),
     # A part of the net for each task, chosen by its label, or by what is inferred of it
     "context_means": Method("cl_sparse.synapses.context_means:ContextMeans"),
@@ -171,7 +172,7 @@ FOR_NUMBERS = frozenset(
         *("sequential", "joint", "cumulative"),
         *("cumulative", "joint", "decay_learning_rate", "step_learning_rate", "per_epoch", "size_per_epoch"),
         *("fresh_steps", "frozen", "synaptic_intelligence", "dynamic_connectivity"),
-        *("sparsified_units", "switched_units", "flexible_width", "grown_units", "neuron_gc"),
+        *("sparsified_units", "switched_units", "flexible_width", "grown_units", "neuron_gc", "size_only"),
     ]
 )
 

@@ -5,12 +5,17 @@ A part stands between two comments and is rewritten whole:
     <!-- results:begin published -->
     <!-- results:end -->
 
-The first names what to show: ``published`` (ours beside published numbers, of a file that may follow), ``tuned``
-(methods tuned alike, by the sweep whose file follows), ``all`` (every column of every experiment), ``figure``
-(accuracy over tasks), ``sizes`` (live synapses and units), ``synapses`` (a figure of them over tasks) or
-``compressed`` (nets that learn their widths beside nets that begin with these). Patterns of experiment names may
-follow: ``all Split* iCIFAR10*``. ``against`` is followed by a quantity of
-:data:`cl_sparse.report.curves.QUANTITIES` and by patterns: each a line of the figure.
+The first names what to show, of all results or of experiments whose names' patterns follow, ``all Split* iCIFAR10*``:
+
+- ``published``: ours beside published numbers, of a file that may follow in the patterns' place;
+- ``tuned``: methods tuned alike, by the sweep whose file follows in their place;
+- ``all``: every column of every experiment;
+- ``figure``: accuracy over tasks;
+- ``sizes``, ``synapses``: live synapses and units, and a figure of them over tasks;
+- ``compressed``: nets that learn their widths beside nets that begin with these;
+- ``capacity``: what the capacity probe has measured;
+- ``noise``: of the training loss, by epoch;
+- ``against``: a figure; a quantity of :data:`cl_sparse.report.curves.QUANTITIES` comes first, a pattern is a line.
 """
 
 import os
@@ -21,9 +26,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from cl_sparse.errors import UserError
+from cl_sparse.report.capacity import capacity_table
 from cl_sparse.report.compressed import compressed_table
 from cl_sparse.report.curves import QUANTITIES, accuracy_against_png
 from cl_sparse.report.figures import accuracy_over_tasks_png
+from cl_sparse.report.noise import noise_table
 from cl_sparse.report.published import load_published, published_table
 from cl_sparse.report.rows import Result, rows_of, slim
 from cl_sparse.report.sizes import sizes_table, synapses_over_tasks_png
@@ -131,6 +138,8 @@ def _part(words: list[str], results: list[Result], document: Path, sources: Sour
         "published": lambda: _published(patterns, results, sources),
         "tuned": lambda: tuned_table(results, Path(patterns[0] if patterns else "")),
         "all": lambda: markdown_table(rows_of(chosen)),
+        "capacity": lambda: capacity_table(chosen),
+        "noise": lambda: noise_table(chosen),
         "compressed": lambda: compressed_table(chosen),
         "sizes": lambda: sizes_table(chosen),
         "figure": lambda: _over_tasks(patterns, chosen, document, sources, draw),

@@ -12,14 +12,24 @@ from cl_sparse.report.figures import COLOURS, MARKERS, accuracy_axes, legend_bel
 from cl_sparse.report.rows import Group, Result, group_results, row_of
 from cl_sparse.report.table import markdown, seeds
 
-_HEADS = ("experiment", "ACC", "forgetting", "seeds", "live synapses: first task", "mean", "last task", "units at last")
+_HEADS = (
+    "experiment",
+    "ACC",
+    "forgetting",
+    "seeds",
+    "live synapses: first task",
+    "mean",
+    "last task",
+    "units, or window, at last",
+)
 
 
 def sizes_table(results: Iterable[Result]) -> str:
     """A line for each experiment whose results say how large its nets were, as Markdown.
 
     Live synapses are those at the end of the first task, of all tasks on average, and of the last one; means over the
-    seeds. Units are those of each hidden layer. A result from before these were noted is left out.
+    seeds. Units are those of each hidden layer; of a layer with a window (``flexible_width``) its area. A result from
+    before these were noted is left out.
     """
     lines = []
     for group in group_results(result for result in results if _live(result).size):
@@ -65,8 +75,9 @@ def _live(result: Result) -> NDArray[np.float64]:
 
 
 def _units(group: Group) -> str:
-    """Return the units of the hidden layers after the last task, e.g. "52.3 ± 1.2, 40"."""
-    last = [stats["units"][-1] for _, stats in group.results]
+    """Return the units of the hidden layers after the last task, or the sizes of their windows, e.g. "52 ± 1, 40"."""
+    windows = [stats.get("mechanisms", {}).get("flexible_width", {}).get("sizes") for _, stats in group.results]
+    last = windows if all(windows) else [stats["units"][-1] for _, stats in group.results]
     hidden = [layer for layer in last[0] if layer.startswith("features.")]
     return ", ".join(_count(mean_std(units[layer] for units in last)) for layer in hidden)
 

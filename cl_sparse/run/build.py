@@ -175,6 +175,8 @@ def build_optimizer(config: ExperimentConfig, model: nn.Module) -> torch.optim.O
     """Return the optimizer; the fused kernels give the same update in one pass over the weights."""
     if config.optimizer == "adam":
         return torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
+    if config.optimizer == "adamax":
+        return torch.optim.Adamax(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     if any(isinstance(module, ActiveLinear) for module in model.modules()):
         return LazySGD(
             model.parameters(),

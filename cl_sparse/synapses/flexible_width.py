@@ -1,6 +1,6 @@
 """A width that is one parameter for each layer: kept as a baseline that the other filters beat."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -42,6 +42,11 @@ class FlexibleWidth(FilteredUnits):
             raise ValueError(f"start must be from 0 to 1, not {start}")
         FlexibleLayer(1, steepness=steepness)  # is for it to refuse
         self.start, self.steepness, self.random_slope = start, steepness, random_slope
+
+    def statistics(self) -> dict[str, Any]:
+        """Return the area of each hidden layer's window in units, by layer."""
+        windows = {layer: own for layer, (_, own) in self.filters.items() if isinstance(own, FlexibleLayer)}
+        return {"sizes": {layer: float(own.size().detach()) for layer, own in windows.items()}}
 
     def make(self, n: int, cost: float) -> FlexibleLayer:
         """Return a filter for n units."""

@@ -32,3 +32,9 @@ def test_a_figure_is_drawn_of_what_there_is(tmp_path, runs):
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
     synapses_over_tasks_png([], tmp_path / "none.png")
     assert (tmp_path / "none.png").exists()
+
+
+def test_a_window_counts_by_its_area(result):
+    config, stats = grown(result, "x", 0, [1, 2, 3], 50)
+    stats["mechanisms"] = {"flexible_width": {"sizes": {"features.fc1": 12.4}}}
+    assert sizes_table([(config, stats)]).splitlines()[2].endswith("| 12 |")

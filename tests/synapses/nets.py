@@ -51,6 +51,7 @@ OPTIMIZERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
     ),
     "adam": lambda net: torch.optim.Adam(net.parameters(), lr=0.01, fused=True),
     "adamw": lambda net: torch.optim.AdamW(net.parameters(), lr=0.01, amsgrad=True),
+    "adamax": lambda net: torch.optim.Adamax(net.parameters(), lr=0.01),
     "lazy": lambda net: LazySGD(net.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3),
 }
 
