@@ -40,7 +40,7 @@ class Cost:
 def measure(contender: str, shape: Shape) -> Cost:
     """Build the net, take a few steps."""
     torch.manual_seed(0)
-    imports = _resident()
+    imports = resident()
     x, y = torch.randn(BATCH, shape.inputs), torch.randint(CLASSES, (BATCH,))
     step = training_step(contender, NETS[contender](shape), x, y)
     seconds = []
@@ -48,7 +48,7 @@ def measure(contender: str, shape: Shape) -> Cost:
         start = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - start)
-    return Cost(statistics.median(seconds[1:]), _resident(), imports)
+    return Cost(statistics.median(seconds[1:]), resident(), imports)
 
 
 def costs(nets: Mapping[tuple[str, Shape], object], rounds: int) -> dict[tuple[str, Shape], Cost]:
@@ -60,7 +60,8 @@ def costs(nets: Mapping[tuple[str, Shape], object], rounds: int) -> dict[tuple[s
     return {net: Cost(*map(statistics.median, zip(*map(astuple, runs), strict=True))) for net, runs in found.items()}
 
 
-def _resident() -> int:
+def resident() -> int:
+    """Return the largest resident set that the process has had, bytes."""
     status = Path("/proc/self/status").read_text()
     return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
 

@@ -51,6 +51,10 @@ ABOUT = {
     "winner_share": "The same against the share of winners, at 5 % of the weights.",
     "network_size": "A training step of a net with filters of which three quarters are 0, before and after "
     "`neuron_gc` removes the dead units; weights, biases, filters and Adam's two moments of each are what is held.",
+    "filter_memory": "A training step (Adam, mini-batches of 128) of a CNN on 28×28 images, two 3×3 convolutions of 75 "
+    "channels with pooling, 500 units: without filters, with filters as layers behind the convolutions (as "
+    "`sparsified_units` trains them), and with filters multiplied into weights and biases in each step, which has the "
+    "same gradients. Peaks are of the process, beyond its imports. Measured while other work shared the machine.",
     "sweeps": "A sweep of eight trials in worker processes (`--executor local`), one thread each. What it costs beyond "
     "a trial's training and testing is building its stream and net, statistics, checkpoint, result files and manifest. "
     "Packing: time in one process, divided by time in two, on two cores.",

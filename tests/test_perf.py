@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from perf import document, network_size
+from perf import document, filter_memory, network_size
 from perf.slower import where_dense_wins
 from perf.sparse_nets import DENSE, NETS, STREAMED, Shape, inference, training_step
 from perf.timing import interleave, ratio
@@ -64,3 +64,24 @@ def test_contenders_run_in_turn_and_ratios_pair_the_rounds():
     timings = interleave({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=3)
     assert "".join(calls) == "ab" * 4
     assert ratio(timings, "a", "a") == 1
+
+
+def test_a_folded_filter_has_the_gradients_of_the_layer_and_keeps_no_map():
+    torch.manual_seed(0)
+    conv, unit_filter = filter_memory.filtered("layer", 2, channels=4)
+    (folded,) = filter_memory.filtered("folded", 2, channels=4)
+    unit_filter.filter.data.uniform_(-0.5, 1)
+    folded.conv.load_state_dict(conv.state_dict())
+    folded.unit_filter.load_state_dict(unit_filter.state_dict())
+    x, slope = torch.randn(3, 2, 6, 6), torch.randn(3, 4, 6, 6)
+    outputs = unit_filter(conv(x)), folded(x)
+    torch.testing.assert_close(*outputs)
+    for output in outputs:
+        (output * slope).sum().backward()
+    for one, other in ((conv, folded.conv), (unit_filter, folded.unit_filter)):
+        for parameter, twin in zip(one.parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(parameter.grad, twin.grad, rtol=1e-4, atol=1e-4)
+    kept = {contender: filter_memory.kept_for_gradients(contender) for contender in filter_memory.CONTENDERS}
+    maps = 4 * 128 * 75 * (28**2 + 14**2)  # of both convolutions
+    assert kept["layer"] - kept["no filter"] == pytest.approx(maps, rel=0.02)
+    assert kept["folded"] - kept["no filter"] < 0.02 * maps
