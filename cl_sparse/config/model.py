@@ -110,6 +110,13 @@ class ExperimentConfig(BaseModel):
     pool: int = Field(1, ge=1, le=32, description="Max-pooling behind each convolution: side, pixels; 1: none (cnn).")
     hidden_units: int = Field(4000, ge=1, le=1_000_000, description="Units in each hidden fully connected layer.")
     hidden_layers: int = Field(1, ge=1, le=100, description="Hidden fully connected layers.")
+    widths: list[Annotated[int, Field(ge=1, le=1_000_000)]] | None = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        description="Units in each hidden fully connected layer, one after the other; null: hidden_units in each of "
+        "hidden_layers.",
+    )
     dropout: float = Field(0.5, ge=0, lt=1, description="Share of a hidden layer's outputs dropped in training.")
     input_dropout: float = Field(0.0, ge=0, lt=1, description="Share of the inputs dropped in training.")
     batch_norm: bool = Field(
@@ -251,6 +258,11 @@ class ExperimentConfig(BaseModel):
             return self.heads
         split = BENCHMARKS[self.effective_benchmark].kind == "split"
         return "multi" if split and self.effective_scenario == "task" else "single"
+
+    @property
+    def effective_widths(self) -> list[int]:
+        """The units of each hidden fully connected layer, with null translated."""
+        return [self.hidden_units] * self.hidden_layers if self.widths is None else self.widths
 
     def effective_stream_seed(self, seed: int) -> int:
         """Return what the stream is drawn from in the run with ``seed``."""

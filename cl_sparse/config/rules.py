@@ -150,10 +150,9 @@ def _check_net(config: ExperimentConfig, dataset: str | None) -> None:
         raise ClashError(
             "weights", "sparse is for an MLP (cnn false): a CNN stores its weights as masked: choose masked"
         )
-    if config.sparsify and round(config.percent_on_fc * config.hidden_units) < 1:
-        raise ClashError(
-            "percent_on_fc", f"{config.percent_on_fc:g} of {config.hidden_units} hidden units is no unit at all"
-        )
+    narrowest = min(config.effective_widths)
+    if config.sparsify and round(config.percent_on_fc * narrowest) < 1:
+        raise ClashError("percent_on_fc", f"{config.percent_on_fc:g} of {narrowest} hidden units is no unit at all")
     if config.compute == "winners" and not (
         config.sparsify and not config.cnn and config.percent_on_fc < 1 and config.weight_sparsity_fc == 1
     ):

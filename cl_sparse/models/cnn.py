@@ -37,6 +37,7 @@ class SimpleCNN(FeatureClassifier):
         dropout: probability of dropping a unit after each block.
         input_dropout: probability of dropping an input.
         batch_norm: normalise each channel, and each hidden unit, over the mini-batch before it is activated.
+        widths: units of each hidden layer, in place of ``hidden_units`` in each of ``hidden_layers``.
 
     Raises:
         ValueError: samples are not images, or are too small for the convolutions; or the kernel size is even, and maps
@@ -66,6 +67,7 @@ class SimpleCNN(FeatureClassifier):
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         batch_norm: bool = False,
+        widths: Sequence[int] | None = None,
     ) -> None:
         channels, *sides = _image_shape(input_shape)
         around = kernel_size // 2 if padding else 0
@@ -93,9 +95,10 @@ class SimpleCNN(FeatureClassifier):
                 raise ValueError(_too_small(input_shape, number))
         layers["flatten"] = nn.Flatten()
         units = channels * sides[0] * sides[1]
-        for number in range(len(conv_channels) + 1, len(conv_channels) + 1 + hidden_layers):
-            layers.update(linear_block(number, units, hidden_units, fc, dropout, batch_norm))
-            units = hidden_units
+        hidden = [hidden_units] * hidden_layers if widths is None else widths
+        for number, own in enumerate(hidden, start=len(conv_channels) + 1):
+            layers.update(linear_block(number, units, own, fc, dropout, batch_norm))
+            units = own
         super().__init__(nn.Sequential(layers), head(units))
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -31,6 +32,7 @@ class SimpleMLP(FeatureClassifier):
         dropout: probability of dropping a unit after each hidden layer.
         input_dropout: probability of dropping an input.
         batch_norm: normalise each hidden unit over the mini-batch before it is activated (Ioffe and Szegedy 2015).
+        widths: units of each hidden layer, in place of ``hidden_units`` in each of ``hidden_layers``.
         compute: "reference" for k-winners as masks over dense layers, "winners" for layers that compute only what wins,
             "auto" for the faster of the two; printing the model shows which it is. The results are the same up to
             rounding, up to the first near-tie for the last place among the winners, which rounding may decide either
@@ -64,6 +66,7 @@ class SimpleMLP(FeatureClassifier):
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         batch_norm: bool = False,
+        widths: Sequence[int] | None = None,
         compute: Compute = "auto",
         weights: Weights = "masked",
         device: torch.device | None = None,
@@ -77,16 +80,17 @@ class SimpleMLP(FeatureClassifier):
             boost_strength_factor=boost_strength_factor,
             duty_cycle_period=duty_cycle_period,
         )
-        way = choose(sparsity, hidden_units, hidden_layers, compute, weights, device, batch_norm)
+        units = [hidden_units] * hidden_layers if widths is None else list(widths)
+        way = choose(sparsity, min(units, default=hidden_units), len(units), compute, weights, device, batch_norm)
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
         if input_dropout:
             layers["drop0"] = nn.Dropout(input_dropout)
         width = math.prod(input_shape)
-        for number in range(1, hidden_layers + 1):
-            layers.update(hidden_block(way, number, width, hidden_units, sparsity, dropout, batch_norm))
-            width = hidden_units
+        for number, own in enumerate(units, start=1):
+            layers.update(hidden_block(way, number, width, own, sparsity, dropout, batch_norm))
+            width = own
         features, classifier = nn.Sequential(layers), head(width)
-        fit_head(way, classifier, winners=sparsity.uses_kwinners and hidden_layers > 0)
+        fit_head(way, classifier, winners=sparsity.uses_kwinners and len(units) > 0)
         super().__init__(features, classifier)
         self.way: Way = way
 

@@ -50,6 +50,7 @@ from cl_sparse.synapses.resize import weight_shape
 SHARED = (
     "hidden_units",
     "hidden_layers",
+    "widths",
     "sparsify",
     "percent_on_fc",
     "k_inference_factor",
