@@ -89,6 +89,14 @@ LEARNERS = {
             }
         ],
     },
+    "set_layers": {"widths": [40, 20], "train_ep": 3, "plugins": [{"name": "set_layers", "epsilon": 5}]},
+    "set_layers_by_chance": {
+        **SPARSE,
+        "weight_sparsity_fc": 1.0,
+        "optimizer": "adam",
+        "lr": 0.005,
+        "plugins": [{"name": "set_layers", "epsilon": 5, "chance": 0.5}],
+    },
     "grown_parts": {
         **SPARSE,
         "scenario": "domain",

@@ -24,6 +24,7 @@ from cl_sparse.synapses.orthogonal_weights import OrthogonalWeights
 from cl_sparse.synapses.packed import Packed
 from cl_sparse.synapses.projection import Projection
 from cl_sparse.synapses.quadratic import Quadratic
+from cl_sparse.synapses.set_layers import SetLayers
 from cl_sparse.synapses.space_net import SpaceNet
 from cl_sparse.synapses.sparsified_units import SparsifiedUnits
 from cl_sparse.synapses.step import Step, Touched
@@ -64,6 +65,7 @@ __all__ = [
     "Packed",
     "Projection",
     "Quadratic",
+    "SetLayers",
     "SpaceNet",
     "SparsifiedUnits",
     "Step",

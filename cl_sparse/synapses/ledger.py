@@ -281,6 +281,11 @@ class Ledger:
         for mechanism in self.mechanisms.values():
             mechanism.before_epoch(epoch, epochs, steps)
 
+    def after_epoch(self) -> None:
+        """Tell the mechanisms that the pass over the task's data has ended."""
+        for mechanism in self.mechanisms.values():
+            mechanism.after_epoch()
+
     def penalty(self) -> Tensor | float:
         """Return what the mechanisms add to the loss; 0.0 if nothing."""
         return sum((mechanism.penalty() for mechanism in self.mechanisms.values()), start=0.0)

@@ -89,6 +89,9 @@ class Mechanism:
     def before_epoch(self, epoch: int, epochs: int, steps: int) -> None:
         """Pass number ``epoch`` of ``epochs`` over the task's data begins, of ``steps`` optimizer steps."""
 
+    def after_epoch(self) -> None:
+        """The pass over the task's data has ended; nothing has been tested since."""
+
     def penalty(self) -> Tensor | float:
         """Return what to add to the loss of the step under way."""
         return 0.0
