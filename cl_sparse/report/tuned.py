@@ -9,6 +9,7 @@ from cl_sparse.config.yaml_files import read_mapping
 from cl_sparse.errors import UserError
 from cl_sparse.report import numbers
 from cl_sparse.report.rows import Group, Result, group_results, row_of
+from cl_sparse.report.settings import setting
 from cl_sparse.report.table import markdown, seeds, task_info
 
 _HEADS = (
@@ -98,14 +99,7 @@ def _short(key: str) -> str:
 
 
 def _value(config: Mapping[str, Any], key: str) -> str:
-    """Return the value of a parameter, named as ``--set`` names it."""
-    value: Any = config.get(key)
-    first, _, rest = key.partition(".")
-    if first == "plugins":
-        name, _, argument = rest.partition(".")
-        value = next((plugin.get(argument) for plugin in config["plugins"] if plugin["name"] == name), None)
-    elif first == "stream":
-        value = config["stream"].get(rest)
+    value = setting(config, key)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

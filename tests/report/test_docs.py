@@ -107,7 +107,7 @@ def test_a_document_without_parts_needs_no_results(tmp_path, monkeypatch):
         ("<!-- results:begin all -->\n<!-- results:begin all -->\n<!-- results:end -->\n", "of its own"),
         (
             "<!-- results:begin nonsense -->\n<!-- results:end -->\n",
-            "unknown part: use published, tuned, all, figure, against",
+            "unknown part: use published, tuned, all, figure, study, against",
         ),
         ("<!-- results:begin against -->\n<!-- results:end -->\n", "goes on with bytes or winners, then patterns"),
         ("<!-- results:begin against size x -->\n<!-- results:end -->\n", "goes on with bytes or winners"),
