@@ -51,9 +51,11 @@ def tuned_table(results: Iterable[Result], sweep: Path) -> str:
     lines = [_line(group, prefix, content) for group in groups]
     select = content["select"]
     said = ", ".join(map(str, select["seeds"]))
+    first, finalists = select["seeds"][0], select.get("finalists")
+    runs = f"× seeds {said}" if finalists is None else f"with seed {first}, the {finalists} best of them with {said}"
     caption = (
         f"mean ± standard deviation over the seeds. Each method was tuned by {select['trials']} points "
-        f"({content.get('search', 'grid')} search) × seeds {said}, on validation data of streams of their own."
+        f"({content.get('search', 'grid')} search) {runs}, on validation data of streams of their own."
     )
     return markdown(_HEADS, lines, [head not in _TEXT for head in _HEADS]) + f"\n{caption}\n"
 
