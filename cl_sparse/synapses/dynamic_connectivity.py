@@ -36,7 +36,9 @@ class DynamicConnectivity(Mechanism):
     et al. 2020): ``drop: {magnitude: 0.3}, grow: gradient, every: 100, until: 0.75, annealed: true``. The Hebbian
     networks of Numenta's dynamic_sparse: ``drop: {coactivation: τ, signed_magnitude: ζ}``, a synapse going only if both
     say so. ``grow: cosine`` is after CTRE (Atashgahi et al. 2022), which compares activations, not whether they are
-    above 0, and grows at random now and then.
+    above 0, and grows at random now and then. ``grow: ch3`` is the link prediction of CHT (Zhang et al. 2024), which
+    drops by magnitude, lets dropped places be taken ``again``, and moreover starts from correlated inputs and removes
+    units without inputs or readers.
 
     A layer has as many synapses afterwards as before, exactly; ties are broken at random. New synapses start at 0, and
     the optimizer remembers nothing of them. Synapses whose updates another mechanism has slowed or frozen stay. The
@@ -45,7 +47,7 @@ class DynamicConnectivity(Mechanism):
     Args:
         drop: rules and the share that each would drop; what all of them would drop goes. Rules: magnitude,
             signed_magnitude, weighted_magnitude, coactivation, opposite, random.
-        grow: rule for where: random, gradient, coactivation, opposite or cosine.
+        grow: rule for where: random, gradient, coactivation, opposite, cosine or ch3.
         every: optimizer steps from one change to the next; None: between epochs.
         until: share of a task's steps, or epochs, after which nothing changes any more.
         annealed: whether the shares fall with the cosine of the time that has gone by, to 0 at ``until``.
@@ -64,7 +66,9 @@ class DynamicConnectivity(Mechanism):
             dict[str, Annotated[float, Field(ge=0, le=1)]] | None,
             Field(description="Rule and share; what all rules would drop goes. null: {signed_magnitude: 0.3}."),
         ] = None,
-        grow: Annotated[str, Field(description="Rule: random, gradient, coactivation, opposite or cosine.")] = "random",
+        grow: Annotated[
+            str, Field(description="Rule: random, gradient, coactivation, opposite, cosine or ch3.")
+        ] = "random",
         every: Annotated[int | None, Field(ge=1, description="Steps between changes; null: between epochs.")] = None,
         until: Annotated[float, Field(ge=0, le=1, description="Share of a task in which synapses move.")] = 1.0,
         annealed: Annotated[bool, Field(description="Whether the shares fall to 0 until then.")] = False,
@@ -158,12 +162,9 @@ class DynamicConnectivity(Mechanism):
     def _rewire(self, name: str, found: Synapses, rules: dict[str, float]) -> dict[str, float]:
         wiring = self._wiring(name, found)
         drop = dropped(wiring, rules)
-        free = wiring.free.clone()
-        if self.again:
-            free[wiring.units[drop], wiring.inputs[drop]] = True
-        n = min(len(drop), int(free.sum()))
+        n = min(len(drop), int(wiring.free.sum()) + self.again * len(drop))
         drop = drop[:n]
-        grow = GROW[self.grow](replace(wiring, free=free), n)
+        grow = GROW[self.grow](wiring.without(drop, self.again), n)
         self.ledger.rewire(found, drop, grow)
         live = _mask(found)
         self._ever[name] |= live

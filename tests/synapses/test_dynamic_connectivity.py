@@ -67,7 +67,7 @@ class Training:
         st.floats(0, 1),
         max_size=2,
     ),
-    grow=st.sampled_from(["random", "gradient", "coactivation", "opposite", "cosine"]),
+    grow=st.sampled_from(["random", "gradient", "coactivation", "opposite", "cosine", "ch3"]),
     every=st.sampled_from([None, 1, 3]),
     annealed=st.booleans(),
     again=st.booleans(),
