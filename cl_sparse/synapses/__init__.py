@@ -26,6 +26,7 @@ from cl_sparse.synapses.packed import Packed
 from cl_sparse.synapses.projection import Projection
 from cl_sparse.synapses.quadratic import Quadratic
 from cl_sparse.synapses.space_net import SpaceNet
+from cl_sparse.synapses.sparse_training import SparseTraining
 from cl_sparse.synapses.sparsified_units import SparsifiedUnits
 from cl_sparse.synapses.step import Step, Touched
 from cl_sparse.synapses.subnetworks import Supermasks, WinningSubnetworks
@@ -66,6 +67,7 @@ __all__ = [
     "Projection",
     "Quadratic",
     "SpaceNet",
+    "SparseTraining",
     "SparsifiedUnits",
     "Step",
     "Supermasks",

@@ -246,6 +246,11 @@ class DynamicConnectivity(Mechanism):
     def _layers(self) -> dict[str, Synapses]:
         return {name: found for name, found in self.ledger.synapses.items() if found.stored in ("masked", "live")}
 
+    def let_go(self) -> None:
+        """Watch the net no longer."""
+        if self._watching is not None:
+            self._watching.remove()
+
     # -------------------- results
 
     def statistics(self) -> dict[str, Any]:
