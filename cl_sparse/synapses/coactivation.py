@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from cl_sparse.synapses.passes import as_rows, outputs_as_rows
 
@@ -26,10 +27,11 @@ class Coactivation:
         every: training passes from one that is counted to the next.
         binary: whether an activity counts as above 0 or not, in place of its value (negative ones too).
         moving_average: α of C ← (1 − α)·C + α·YᵀX, in place of the sum.
+        alone: whether to count each unit and input with itself as well.
 
     Attributes:
         both: C, float (units, inputs), by the layer's name.
-        units, inputs: the same of each with itself, Σ y² and Σ x², float (units,) and (inputs,).
+        units, inputs: the same of each with itself, Σ y² and Σ x², float (units,) and (inputs,); 0 unless asked for.
     """
 
     def __init__(
@@ -39,8 +41,9 @@ class Coactivation:
         every: int = 1,
         binary: bool = True,
         moving_average: float | None = None,
+        alone: bool = True,
     ) -> None:
-        self.readers, self.every, self.binary, self.passes = dict(readers), every, binary, 0
+        self.readers, self.every, self.binary, self.alone, self.passes = dict(readers), every, binary, alone, 0
         self.rates = (1.0, 1.0) if moving_average is None else (1.0 - moving_average, moving_average)
         self.layers = dict(layers)
         self.both: dict[str, Tensor] = {}
@@ -52,12 +55,15 @@ class Coactivation:
             self.both[name] = torch.zeros_like(weight, memory_format=torch.contiguous_format)
             self.units[name] = weight.new_zeros(weight.shape[0])
             self.inputs[name] = weight.new_zeros(weight.shape[1])
-        self._hooks = [layer.register_forward_hook(self._watch(name)) for name, layer in layers.items()]
+        self._buffers: dict[str, Tensor] = {}
+        self._hooks: list[RemovableHandle] = []
+        self._watch()
 
     def remove(self) -> None:
         """Watch no longer."""
         for hook in self._hooks:
             hook.remove()
+        self._hooks = []
 
     def reset(self) -> None:
         """Begin with 0."""
@@ -74,8 +80,11 @@ class Coactivation:
         for name, (x, _) in seen.items():
             y = self._units_of(name, seen)
             self.both[name].addmm_(y.T, x, beta=old, alpha=new)
+            if not self.alone:
+                continue
             self.units[name].mul_(old).add_((y if self.binary else y * y).sum(0), alpha=new)
             self.inputs[name].mul_(old).add_((x if self.binary else x * x).sum(0), alpha=new)
+        self._watch()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counts."""
@@ -93,6 +102,7 @@ class Coactivation:
             for name, count in saved.items():
                 own[name].copy_(count)
         self.passes = state["passes"]
+        self._watch()
 
     def _units_of(self, name: str, seen: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
         """Return the units of a layer as its reader has seen them, (samples, units)."""
@@ -100,14 +110,30 @@ class Coactivation:
         for reader in () if isinstance(layer, nn.Conv2d) else self.readers.get(name, ()):
             if reader in seen:
                 return seen[reader][0]
-        return self._activity(outputs_as_rows(layer, seen[name][1]).flatten(0, 1))
+        output = seen[name][1].detach()
+        rows = output if output.dim() == 2 else outputs_as_rows(layer, output).flatten(0, 1)
+        return self._activity(f"{name}, units", rows)
 
-    def _activity(self, values: Tensor) -> Tensor:
-        return (values > 0).to(values) if self.binary else values
+    def _activity(self, name: str, values: Tensor) -> Tensor:
+        if not self.binary:
+            return values
+        held = self._buffers.get(name)
+        if held is None or held.shape != values.shape:
+            held = self._buffers[name] = torch.empty_like(values)
+        return torch.gt(values, 0, out=held)  # one pass, no bools, no memory anew
 
-    def _watch(self, name: str) -> Any:
+    def _watch(self) -> None:
+        """Look at the next pass if it counts, and only then: a hook costs time at every one."""
+        if self.passes % self.every:
+            self.remove()
+        elif not self._hooks:
+            self._hooks = [layer.register_forward_hook(self._see(name)) for name, layer in self.layers.items()]
+
+    def _see(self, name: str) -> Any:
         def forward(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            if module.training and torch.is_grad_enabled() and self.passes % self.every == 0:
-                self._seen[name] = self._activity(as_rows(module, inputs[0].detach()).flatten(0, 1)), output.detach()
+            if module.training and torch.is_grad_enabled():
+                x = inputs[0].detach()
+                rows = x if x.dim() == 2 else as_rows(module, x).flatten(0, 1)
+                self._seen[name] = self._activity(name, rows), output
 
         return forward

@@ -138,7 +138,7 @@ def dropped(wiring: Wiring, rules: dict[str, float]) -> Tensor:
 
 def anywhere(wiring: Wiring, n: int) -> tuple[Tensor, Tensor]:
     """Anywhere (Mocanu et al. 2018, SET)."""
-    return _highest(torch.zeros(wiring.free.shape), wiring, n)
+    return _places(_shuffled(wiring)[:n], wiring)
 
 
 def steepest(wiring: Wiring, n: int) -> tuple[Tensor, Tensor]:
@@ -189,6 +189,7 @@ GROW: dict[str, Grow] = {
 }
 
 NEED_GRADIENT = frozenset(["gradient"])
+NEED_ACTIVITY = frozenset(["cosine"])
 NEED_COACTIVATION = frozenset(["weighted_magnitude", "coactivation", "opposite", "cosine"])
 
 
@@ -215,7 +216,15 @@ def _lowest(score: Tensor, among: Tensor, share: float, generator: torch.Generat
 
 def _highest(score: Tensor, wiring: Wiring, n: int) -> tuple[Tensor, Tensor]:
     """Return the n free places with the highest score; ties at random."""
+    places = _shuffled(wiring)
+    return _places(places[score.flatten()[places].argsort(descending=True, stable=True)[:n]], wiring)
+
+
+def _shuffled(wiring: Wiring) -> Tensor:
+    """Return the free places, counted unit by unit, in random order."""
     places = wiring.free.flatten().nonzero().flatten()
-    places = places[torch.randperm(len(places), generator=wiring.generator)]
-    chosen = places[score.flatten()[places].argsort(descending=True, stable=True)[:n]]
-    return chosen // wiring.free.shape[1], chosen % wiring.free.shape[1]
+    return places[torch.randperm(len(places), generator=wiring.generator)]
+
+
+def _places(counted: Tensor, wiring: Wiring) -> tuple[Tensor, Tensor]:
+    return counted // wiring.free.shape[1], counted % wiring.free.shape[1]

@@ -14,6 +14,7 @@ from cl_sparse.synapses.coactivation import Coactivation
 from cl_sparse.synapses.connectivity_rules import (
     DROP,
     GROW,
+    NEED_ACTIVITY,
     NEED_COACTIVATION,
     NEED_GRADIENT,
     Wiring,
@@ -110,12 +111,14 @@ class DynamicConnectivity(Mechanism):
             )
         self.schedule = Schedule(every, begin, until, annealed, stop_below, window)
         self.grow, self.again, self.initial, self.reset = grow, again, initial, reset
-        self._counting: dict[str, Any] = {"every": update_interval, "binary": binary, "moving_average": moving_average}
         asked = {*self.drop, grow}
+        self._counting: dict[str, Any] = {"every": update_interval, "binary": binary, "moving_average": moving_average}
+        self._counting["alone"] = bool(asked & NEED_ACTIVITY)
         self._by_gradient, self._by_coactivation = bool(asked & NEED_GRADIENT), bool(asked & NEED_COACTIVATION)
         self._by_task = every == "task"
         by_step = self._by_gradient or self._by_coactivation or isinstance(every, int)
         self.needs = Needs.ALL if by_step else Needs.BOUNDARIES
+        self.looks_at_steps = self._by_gradient
 
     def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
         """Start with the synapses as they are.
@@ -238,9 +241,10 @@ class DynamicConnectivity(Mechanism):
             seen = torch.zeros(wiring.free.shape) if gradient is None else gradient.flatten(1).cpu()
             wiring = replace(wiring, gradient=seen)
         if watched is not None:
-            counts = (watched.both, watched.units, watched.inputs)
-            both, units, inputs = (count[found.inside].cpu() for count in counts)
-            wiring = replace(wiring, coactivation=both, activity=(units, inputs))
+            wiring = replace(wiring, coactivation=watched.both[found.inside].cpu())
+        if watched is not None and watched.alone:
+            activity = watched.units[found.inside].cpu(), watched.inputs[found.inside].cpu()
+            wiring = replace(wiring, activity=activity)
         return wiring
 
     def _layers(self) -> dict[str, Synapses]:

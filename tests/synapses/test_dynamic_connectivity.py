@@ -208,7 +208,7 @@ def test_preserved_synapses_stay():
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("average", [None, 0.25])
 def test_coactivations_are_counted_in_training_only(binary, average):
-    mechanism = DynamicConnectivity({"coactivation": 0.0}, binary=binary, moving_average=average)
+    mechanism = DynamicConnectivity({"coactivation": 0.0}, "cosine", binary=binary, moving_average=average)
     training = Training(mechanism, optimizer="sgd")
     net, watching = training.net, training.mechanism._watching
     training.ledger.before_task(0)
@@ -264,7 +264,7 @@ def test_coactivations_of_convolutions_are_of_every_place():
 
 @pytest.mark.parametrize("reset", [True, False])
 def test_coactivations_may_begin_anew(reset):
-    training = Training(DynamicConnectivity({"coactivation": 0.2}, reset=reset))
+    training = Training(DynamicConnectivity({"coactivation": 0.2}, "cosine", reset=reset))
     training.task(0)
     seen = 20 if reset else 80  # the last of four epochs' passes, or all
     assert int(training.mechanism._watching.inputs["0.module"].max()) <= seen * 4
