@@ -13,6 +13,7 @@ from rich.table import Table
 from cl_sparse.run import provenance
 from perf import (
     axes,
+    coactivation,
     crossover,
     data_path,
     document,
@@ -20,6 +21,7 @@ from perf import (
     mechanisms,
     methods,
     network_size,
+    set_epoch,
     sparse_linear,
     sweeps,
     winners,
@@ -32,6 +34,8 @@ CASES: dict[str, Callable[[int], list[dict[str, object]]]] = {
     "mechanisms": mechanisms.run,
     "methods": methods.run,
     "network_size": network_size.run,
+    "coactivation": coactivation.run,
+    "set_epoch": set_epoch.run,
     "crossover": crossover.run,
     "sparse_linear": sparse_linear.run,
     "loops": sparse_linear.loops,

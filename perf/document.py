@@ -51,6 +51,12 @@ ABOUT = {
     "winner_share": "The same against the share of winners, at 5 % of the weights.",
     "network_size": "A training step of a net with filters of which three quarters are 0, before and after "
     "`neuron_gc` removes the dead units; weights, biases, filters and Adam's two moments of each are what is held.",
+    "coactivation": "A training step of the Hebbian study's net (784-100-100-100-10, normalised, 20 % of the weights), "
+    "with coactivations counted at every step, at every tenth, or not at all. Measured while other work shared the "
+    "machine.",
+    "set_epoch": "An epoch of SET (469 mini-batches of 128, connections moved once) through sparse layers, and in SET's "
+    "own arithmetic: SciPy's CSR products, gradients at stored places only. Dense nets train the same widths. The epoch "
+    "is put together from the times of a step and of moving connections. Measured while other work shared the machine.",
     "sweeps": "A sweep of eight trials in worker processes (`--executor local`), one thread each. What it costs beyond "
     "a trial's training and testing is building its stream and net, statistics, checkpoint, result files and manifest. "
     "Packing: time in one process, divided by time in two, on two cores.",

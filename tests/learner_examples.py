@@ -66,6 +66,8 @@ LEARNERS = {
     "evolving_live": {
         **SPARSE,
         "weights": "sparse",
+        "weight_distribution": "erdos_renyi",
+        "sparsify_head": True,
         "train_ep": 3,
         "plugins": [{"name": "dynamic_connectivity", "drop": {"magnitude": 0.3}}, {"name": "frozen", "share": 0.2}],
     },
@@ -77,6 +79,7 @@ LEARNERS = {
     },
     "evolving_hebbian": {
         **SPARSE,
+        "sparsify_head": True,
         "hidden_layers": 2,
         "scenario": "domain",
         "train_ep": 3,

@@ -43,7 +43,7 @@ def test_the_plain_loop_runs():
     exec(compile(script, "README.md", "exec"), {"__name__": "readme"})
 
 
-@pytest.mark.parametrize("page", ["fixed_codes", "growth", "network_size"])
+@pytest.mark.parametrize("page", ["dynamic_connectivity", "fixed_codes", "growth", "network_size"])
 def test_the_script_of_a_page_runs(page):
     (script,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), re.DOTALL)
     exec(compile(script, f"{page}.md", "exec"), {"__name__": page})

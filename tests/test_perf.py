@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from perf import document, network_size
+from perf.scipy_set import ScipySET
 from perf.slower import where_dense_wins
 from perf.sparse_nets import DENSE, NETS, STREAMED, Shape, inference, training_step
 from perf.timing import interleave, ratio
@@ -64,3 +65,26 @@ def test_contenders_run_in_turn_and_ratios_pair_the_rounds():
     timings = interleave({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=3)
     assert "".join(calls) == "ab" * 4
     assert ratio(timings, "a", "a") == 1
+
+
+def test_set_in_scipy_is_what_autograd_says():
+    net = ScipySET([6, 9, 8, 3], epsilon=2)
+    x, y = torch.randn(5, 6), torch.randint(3, (5,))
+    weights = [torch.tensor(weight.toarray(), requires_grad=True) for weight in net.weights]
+    h = x
+    for number, weight in enumerate(weights, start=1):
+        h = h @ weight if number == 3 else (h @ weight).relu()
+    torch.nn.functional.cross_entropy(h, y).backward()
+    of_weights, _ = net.gradients(x.numpy(), y.numpy())
+    for weight, places, gradient in zip(weights, net.places, of_weights, strict=True):
+        torch.testing.assert_close(weight.grad[tuple(map(torch.from_numpy, places))], torch.from_numpy(gradient))
+    counts = [weight.nnz for weight in net.weights]
+    net.step(x.numpy(), y.numpy())
+    old = [weight.toarray() for weight in net.weights]
+    net.evolve()
+    assert [weight.nnz for weight in net.weights] == counts == [30, 34, 22]
+    net.gradients(x.numpy(), y.numpy())
+    for before, weight, moment in zip(old, net.weights, net.moments, strict=True):
+        stayed = (before != 0) & (weight.toarray() == before)
+        assert stayed.sum() >= weight.nnz - round(0.3 * weight.nnz) - 1
+        assert (moment == 0).sum() >= weight.nnz - stayed.sum()

@@ -8,6 +8,7 @@ from torch import nn
 
 from cl_sparse.models.base import FeatureClassifier
 from cl_sparse.models.blocks import Sparsity, conv_block, linear_block
+from cl_sparse.models.compute import fit_head
 from cl_sparse.models.heads import HeadFactory
 
 
@@ -32,7 +33,8 @@ class SimpleCNN(FeatureClassifier):
         boost_strength: strength of boosting at the start.
         boost_strength_factor: factor on the boost strength at each epoch.
         duty_cycle_period: number of recent samples that the duty cycle averages over.
-        weight_sparsity_fc: share of **non-zero** weights of the hidden layers; 1 for dense. The head is dense.
+        weight_sparsity_fc: share of **non-zero** weights of the hidden layers; 1 for dense.
+        sparsify_head: whether the head's layers are as sparse as the hidden ones; otherwise they are dense.
         weight_sparsity_conv: share of **non-zero** weights of the convolutions; 1 for dense.
         dropout: probability of dropping a unit after each block.
         input_dropout: probability of dropping an input.
@@ -63,6 +65,7 @@ class SimpleCNN(FeatureClassifier):
         boost_strength_factor: float = 0.9,
         duty_cycle_period: int = 1000,
         weight_sparsity_fc: float = 1.0,
+        sparsify_head: bool = False,
         weight_sparsity_conv: float = 1.0,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
@@ -99,7 +102,10 @@ class SimpleCNN(FeatureClassifier):
         for number, own in enumerate(hidden, start=len(conv_channels) + 1):
             layers.update(linear_block(number, units, own, fc, dropout, batch_norm))
             units = own
-        super().__init__(nn.Sequential(layers), head(units))
+        classifier = head(units)
+        density = weight_sparsity_fc if sparsify_head and fc.masks_weights else 1.0
+        fit_head("reference", classifier, winners=False, density=density)
+        super().__init__(nn.Sequential(layers), classifier)
 
 
 def _image_shape(input_shape: tuple[int, ...]) -> tuple[int, int, int]:

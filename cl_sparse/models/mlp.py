@@ -28,7 +28,8 @@ class SimpleMLP(FeatureClassifier):
         boost_strength_factor: factor on the boost strength at each epoch.
         duty_cycle_period: number of recent samples that the duty cycle averages over.
         weight_sparsity_fc: share of **non-zero** weights of the hidden layers, drawn at random for each unit, and
-            initialised by the number of live inputs; 1 for dense. The head is dense.
+            initialised by the number of live inputs; 1 for dense.
+        sparsify_head: whether the head's layers are as sparse as the hidden ones; otherwise they are dense.
         dropout: probability of dropping a unit after each hidden layer.
         input_dropout: probability of dropping an input.
         batch_norm: normalise each hidden unit over the mini-batch before it is activated (Ioffe and Szegedy 2015).
@@ -63,6 +64,7 @@ class SimpleMLP(FeatureClassifier):
         boost_strength_factor: float = 0.9,
         duty_cycle_period: int = 1000,
         weight_sparsity_fc: float = 1.0,
+        sparsify_head: bool = False,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         batch_norm: bool = False,
@@ -90,7 +92,8 @@ class SimpleMLP(FeatureClassifier):
             layers.update(hidden_block(way, number, width, own, sparsity, dropout, batch_norm))
             width = own
         features, classifier = nn.Sequential(layers), head(width)
-        fit_head(way, classifier, winners=sparsity.uses_kwinners and len(units) > 0)
+        density = weight_sparsity_fc if sparsify_head and sparsity.masks_weights else 1.0
+        fit_head(way, classifier, winners=sparsity.uses_kwinners and len(units) > 0, density=density)
         super().__init__(features, classifier)
         self.way: Way = way
 

@@ -44,6 +44,7 @@ from cl_sparse.strategies.learner import Learner
 from cl_sparse.strategies.losses import SquaredError
 from cl_sparse.synapses import LazySGD, Mechanism
 from cl_sparse.synapses.context_means import ContextMeans
+from cl_sparse.synapses.distribution import distribute_synapses
 from cl_sparse.synapses.readouts import Readout
 from cl_sparse.synapses.resize import weight_shape
 
@@ -58,6 +59,7 @@ SHARED = (
     "boost_strength_factor",
     "duty_cycle_period",
     "weight_sparsity_fc",
+    "sparsify_head",
     "dropout",
     "input_dropout",
     "batch_norm",
@@ -142,9 +144,13 @@ def _build_net(config: ExperimentConfig, benchmark: Benchmark, device: torch.dev
         keywords |= {"compute": _compute(config), "weights": config.weights, "device": device}
     build = SimpleCNN if config.cnn else SimpleMLP
     try:
-        return build(benchmark.input_shape, head_factory(config, benchmark), **keywords)
+        net: nn.Module = build(benchmark.input_shape, head_factory(config, benchmark), **keywords)
+        if config.weight_distribution != "per_unit":
+            exact = config.weight_count == "exact"
+            distribute_synapses(net, config.weight_distribution, epsilon=config.weight_epsilon, exact=exact)
     except ValueError as error:
         raise UserError(f"{config.name}: {error}") from error
+    return net
 
 
 def _compute(config: ExperimentConfig) -> str:

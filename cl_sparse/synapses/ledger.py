@@ -50,6 +50,7 @@ class Ledger:
         self.seed = seed
         self.mechanisms: dict[str, Mechanism] = {}
         self._needs: dict[str, Needs] = {}  # theirs: in a copy under way, they themselves may be empty still
+        self._looking: set[str] = set()  # those that look at what a step touched
         self.listeners: list[Listener] = []
         self.resizings = 0  # so far: new units are drawn anew each time
         self._kept: dict[tuple[str, str], Kept] = {}
@@ -239,6 +240,8 @@ class Ledger:
         mechanism.name = name
         mechanism.attach(self, self._generators[name])
         self._needs[name] = mechanism.needs
+        if mechanism.looks_at_steps and mechanism.needs >= Needs.TOUCHED:
+            self._looking.add(name)
         self.steps.refresh()
 
     def before_task(
@@ -304,6 +307,11 @@ class Ledger:
     def needs(self) -> Needs:
         """What the most demanding mechanism needs."""
         return max(self._needs.values(), default=Needs.NOTHING)
+
+    @property
+    def looks_at_steps(self) -> bool:
+        """Whether a mechanism looks at what a step touched."""
+        return bool(self._looking)
 
     # -------------------- resume
 
