@@ -13,6 +13,7 @@ from rich.table import Table
 from cl_sparse.run import provenance
 from perf import (
     axes,
+    coactivation,
     crossover,
     data_path,
     document,
@@ -21,6 +22,7 @@ from perf import (
     mechanisms,
     methods,
     network_size,
+    set_epoch,
     sparse_linear,
     sweeps,
     winners,
@@ -34,6 +36,8 @@ CASES: dict[str, Callable[[int], list[dict[str, object]]]] = {
     "methods": methods.run,
     "network_size": network_size.run,
     "filter_memory": filter_memory.run,
+    "coactivation": coactivation.run,
+    "set_epoch": set_epoch.run,
     "crossover": crossover.run,
     "sparse_linear": sparse_linear.run,
     "loops": sparse_linear.loops,

@@ -70,6 +70,8 @@ LEARNERS = {
     "evolving_live": {
         **SPARSE,
         "weights": "sparse",
+        "weight_distribution": "erdos_renyi",
+        "sparsify_head": True,
         "train_ep": 3,
         "plugins": [{"name": "dynamic_connectivity", "drop": {"magnitude": 0.3}}, {"name": "frozen", "share": 0.2}],
     },
@@ -81,6 +83,7 @@ LEARNERS = {
     },
     "evolving_hebbian": {
         **SPARSE,
+        "sparsify_head": True,
         "hidden_layers": 2,
         "scenario": "domain",
         "train_ep": 3,
@@ -92,6 +95,14 @@ LEARNERS = {
                 "update_interval": 2,
             }
         ],
+    },
+    "set_layers": {"widths": [40, 20], "train_ep": 3, "plugins": [{"name": "set_layers", "epsilon": 5}]},
+    "set_layers_by_chance": {
+        **SPARSE,
+        "weight_sparsity_fc": 1.0,
+        "optimizer": "adam",
+        "lr": 0.005,
+        "plugins": [{"name": "set_layers", "epsilon": 5, "chance": 0.5}],
     },
     "grown_parts": {
         **SPARSE,

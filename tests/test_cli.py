@@ -53,6 +53,12 @@ def test_config_errors_import_no_torch_and_the_reference_no_avalanche() -> None:
     assert imported("run", "--set", "lr=-1") == (2, [])
 
 
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "cl_sparse", "list"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "quickstart" in done.stdout
+
+
 def test_defaults(plans: list[RunPlan]) -> None:
     assert cli.main(["run"]) == 0
     [plan] = plans

@@ -23,7 +23,8 @@ def blocks(language):
 
 def test_generated_parts_are_current(monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert report(["README.md", "docs/results.md", "docs/fixed_codes.md", "--check"]) == 0
+    pages = ["README.md", "docs/results.md", "docs/fixed_codes.md", *map(str, Path("docs/studies").glob("*.md"))]
+    assert report([*pages, "--check"]) == 0
 
 
 def test_the_avalanche_script_runs(tmp_path):
@@ -42,7 +43,7 @@ def test_the_plain_loop_runs():
     exec(compile(script, "README.md", "exec"), {"__name__": "readme"})
 
 
-@pytest.mark.parametrize("page", ["fixed_codes", "growth", "network_size"])
+@pytest.mark.parametrize("page", ["dynamic_connectivity", "fixed_codes", "growth", "network_size"])
 def test_the_script_of_a_page_runs(page):
     (script,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), re.DOTALL)
     exec(compile(script, f"{page}.md", "exec"), {"__name__": page})

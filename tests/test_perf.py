@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from perf import document, filter_memory, network_size
+from perf.scipy_set import ScipySET
 from perf.slower import where_dense_wins
 from perf.sparse_nets import DENSE, NETS, STREAMED, Shape, inference, training_step
 from perf.timing import interleave, ratio
@@ -85,3 +86,26 @@ def test_a_folded_filter_has_the_gradients_of_the_layer_and_keeps_no_map():
     maps = 4 * 128 * 75 * (28**2 + 14**2)  # of both convolutions
     assert kept["layer"] - kept["no filter"] == pytest.approx(maps, rel=0.02)
     assert kept["folded"] - kept["no filter"] < 0.02 * maps
+
+
+def test_set_in_scipy_is_what_autograd_says():
+    net = ScipySET([6, 9, 8, 3], epsilon=2)
+    x, y = torch.randn(5, 6), torch.randint(3, (5,))
+    weights = [torch.tensor(weight.toarray(), requires_grad=True) for weight in net.weights]
+    h = x
+    for number, weight in enumerate(weights, start=1):
+        h = h @ weight if number == 3 else (h @ weight).relu()
+    torch.nn.functional.cross_entropy(h, y).backward()
+    of_weights, _ = net.gradients(x.numpy(), y.numpy())
+    for weight, places, gradient in zip(weights, net.places, of_weights, strict=True):
+        torch.testing.assert_close(weight.grad[tuple(map(torch.from_numpy, places))], torch.from_numpy(gradient))
+    counts = [weight.nnz for weight in net.weights]
+    net.step(x.numpy(), y.numpy())
+    old = [weight.toarray() for weight in net.weights]
+    net.evolve()
+    assert [weight.nnz for weight in net.weights] == counts == [30, 34, 22]
+    net.gradients(x.numpy(), y.numpy())
+    for before, weight, moment in zip(old, net.weights, net.moments, strict=True):
+        stayed = (before != 0) & (weight.toarray() == before)
+        assert stayed.sum() >= weight.nnz - round(0.3 * weight.nnz) - 1
+        assert (moment == 0).sum() >= weight.nnz - stayed.sum()

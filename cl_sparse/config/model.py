@@ -114,7 +114,8 @@ class ExperimentConfig(BaseModel):
         None,
         min_length=1,
         max_length=100,
-        description="Units of each hidden fully connected layer, in place of hidden_units and hidden_layers.",
+        description="Units in each hidden fully connected layer, one after the other; null: hidden_units in each of "
+        "hidden_layers.",
     )
     widths_from: str | None = Field(
         None,
@@ -151,6 +152,21 @@ class ExperimentConfig(BaseModel):
     weight_sparsity_conv: float = Field(
         1.0, gt=0, le=1, description="Share of non-zero weights in a convolution; 1: dense (sparsify)."
     )
+    weight_distribution: Literal["per_unit", "uniform", "erdos_renyi", "erdos_renyi_kernel"] = Field(
+        "per_unit",
+        description="Where sparse weights live: per_unit, equally many for each unit; else anywhere in a layer, as "
+        "many in all: uniform, layers alike; erdos_renyi, by units and inputs; erdos_renyi_kernel, by kernels as well.",
+    )
+    weight_epsilon: float | None = Field(
+        None,
+        gt=0,
+        description="Weights per unit and input (erdos_renyi, erdos_renyi_kernel), in place of weight_sparsity; null: "
+        "as many in all as that says.",
+    )
+    weight_count: Literal["exact", "bernoulli"] = Field(
+        "exact", description="Whether a layer has that many weights exactly, or each place one by chance."
+    )
+    sparsify_head: bool = Field(False, description="Output layers are as sparse as the hidden ones (sparsify).")
     weights: Literal["masked", "sparse"] = Field(
         "masked",
         description="How an MLP stores sparse weights: masked, as zeros in dense layers; sparse, the live ones alone.",
@@ -264,9 +280,9 @@ class ExperimentConfig(BaseModel):
         return "multi" if split and self.effective_scenario == "task" else "single"
 
     @property
-    def hidden_widths(self) -> list[int]:
-        """The units of each hidden fully connected layer."""
-        return self.widths or [self.hidden_units] * self.hidden_layers
+    def effective_widths(self) -> list[int]:
+        """The units of each hidden fully connected layer, with null translated."""
+        return [self.hidden_units] * self.hidden_layers if self.widths is None else self.widths
 
     def effective_stream_seed(self, seed: int) -> int:
         """Return what the stream is drawn from in the run with ``seed``."""

@@ -129,6 +129,7 @@ PLUGINS: dict[str, Method] = {
     "fresh_steps": Method("cl_sparse.synapses.fresh_steps:FreshSteps"),
     "space_net": Method("cl_sparse.synapses.space_net:SpaceNet"),
     "dynamic_connectivity": Method("cl_sparse.synapses.dynamic_connectivity:DynamicConnectivity", known_as="rigl"),
+    "set_layers": Method("cl_sparse.synapses.set_layers:SetLayers", known_as="set"),
     "frozen": Method("cl_sparse.synapses.frozen:Frozen"),
     "synaptic_intelligence": Method("cl_sparse.synapses.synaptic_intelligence:SynapticIntelligence", known_as="si"),
     "elastic_weights": Method("cl_sparse.synapses.elastic_weights:ElasticWeights", known_as="ewc"),

@@ -179,9 +179,10 @@ def _check_net(config: ExperimentConfig, dataset: str | None) -> None:
         raise ClashError(
             "weights", "sparse is for an MLP (cnn false): a CNN stores its weights as masked: choose masked"
         )
-    fewest = min(config.hidden_widths)
-    if config.sparsify and round(config.percent_on_fc * fewest) < 1:
-        raise ClashError("percent_on_fc", f"{config.percent_on_fc:g} of {fewest} hidden units is no unit at all")
+    _check_weights(config)
+    narrowest = min(config.effective_widths)
+    if config.sparsify and round(config.percent_on_fc * narrowest) < 1:
+        raise ClashError("percent_on_fc", f"{config.percent_on_fc:g} of {narrowest} hidden units is no unit at all")
     if config.widths_from is not None and config.widths is not None:
         raise ClashError("widths_from", "goes without widths: choose null for one of the two")
     if config.compute == "winners" and not (
@@ -192,6 +193,20 @@ def _check_net(config: ExperimentConfig, dataset: str | None) -> None:
             "winners needs an MLP (cnn false) with sparsify, percent_on_fc below 1 and weight_sparsity_fc "
             "1: choose auto",
         )
+
+
+def _check_weights(config: ExperimentConfig) -> None:
+    sparse = config.weight_sparsity_fc < 1 or (config.cnn and config.weight_sparsity_conv < 1)
+    if config.weight_distribution != "per_unit" and not (config.sparsify and sparse):
+        raise ClashError("weight_distribution", "is of sparse weights: sparsify, with a weight_sparsity below 1")
+    if config.weight_epsilon is not None and not config.weight_distribution.startswith("erdos_renyi"):
+        raise ClashError(
+            "weight_epsilon", "is for weight_distribution erdos_renyi or erdos_renyi_kernel: choose one, or null"
+        )
+    if config.weight_count == "bernoulli" and config.weight_distribution == "per_unit":
+        raise ClashError("weight_count", "bernoulli needs another weight_distribution than per_unit: choose uniform")
+    if config.sparsify_head and not (config.sparsify and config.weight_sparsity_fc < 1):
+        raise ClashError("sparsify_head", "true needs sparsify, and weight_sparsity_fc below 1: choose false")
 
 
 def _check_convolutions(config: ExperimentConfig, dataset: str | None) -> None:

@@ -10,6 +10,7 @@ from cl_sparse.layers.hebb_mask import HebbMask
 from cl_sparse.layers.k_winners import KWinners, KWinnersBase
 from cl_sparse.layers.k_winners2d import KWinners2d
 from cl_sparse.layers.pre_activations import PreActivations
+from cl_sparse.layers.set_linear import SETLinear
 from cl_sparse.layers.sparse_linear import SparseLinear
 from cl_sparse.layers.sparse_weights import (
     SparseWeights,
@@ -35,6 +36,7 @@ __all__ = [
     "KWinners2d",
     "KWinnersBase",
     "PreActivations",
+    "SETLinear",
     "SparseLinear",
     "SparseWeights",
     "SparseWeights2d",

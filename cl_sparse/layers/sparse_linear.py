@@ -239,7 +239,8 @@ class SparseLinear(nn.Module):
         own = {name.removeprefix(prefix): x for name, x in state_dict.items() if name.startswith(prefix)}
         found = places(own)
         if found is not None:
-            converted = sparse_state(own, self.inputs, self.in_features, self.out_features)
+            others = {name: x for name, x in own.items() if name in self._buffers}  # of a layer derived from this one
+            converted = others | sparse_state(own, self.inputs, self.in_features, self.out_features)
             state_dict = {prefix + name: x for name, x in converted.items()}
             pointers, minors = (converted[name] for name in self._index_names())
             if minors.shape != self.values.shape:

@@ -18,6 +18,7 @@ from cl_sparse.metrics.sparsity import (
     duty_cycle_entropy,
     max_duty_cycle_entropy,
 )
+from cl_sparse.metrics.squares import square_means
 
 __all__ = [
     "MeanStd",
@@ -33,6 +34,7 @@ __all__ = [
     "learning_accuracy",
     "max_duty_cycle_entropy",
     "mean_std",
+    "square_means",
     "summary",
     "unit_overlap",
 ]

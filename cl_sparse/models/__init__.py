@@ -7,8 +7,10 @@ from cl_sparse.models.fixed import FixedNet
 from cl_sparse.models.heads import Head, HeadFactory, MaskedHead, MultiHead, SingleHead
 from cl_sparse.models.independent import IndependentNets
 from cl_sparse.models.mlp import SimpleMLP
+from cl_sparse.models.set_net import EvolNet, SparseNet
 
 __all__ = [
+    "EvolNet",
     "FeatureClassifier",
     "FixedNet",
     "Head",
@@ -19,5 +21,6 @@ __all__ = [
     "SimpleCNN",
     "SimpleMLP",
     "SingleHead",
+    "SparseNet",
     "activation_layers",
 ]

@@ -27,7 +27,8 @@ class FeatureClassifier(nn.Module):
     def consumers(self) -> dict[str, Consumers]:
         """Return, for each layer below the head, who consumes its units, by name."""
         readers = [name for name, module in self.classifier.named_modules() if isinstance(module, WEIGHT_LAYERS)]
-        return consumers_of([("features", self.features)], [f"classifier.{name}" for name in readers])
+        outermost = [name for name in readers if name.rpartition(".")[0] not in readers]  # of a masked one its mask
+        return consumers_of([("features", self.features)], [f"classifier.{name}" for name in outermost])
 
     def forward(self, x: Tensor, task_labels: Tensor | None = None) -> Tensor:
         """Return the logits (B, n_outputs) of a batch (B, ...); ``task_labels`` (B,) choose among the heads.

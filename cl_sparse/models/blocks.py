@@ -1,6 +1,6 @@
 """The blocks that MLP and CNN are made of: a weight layer, its activation, dropout."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import nn
@@ -33,11 +33,6 @@ class Sparsity:
     def masks_weights(self) -> bool:
         """Whether only some weights live."""
         return self.sparsify and self.weight_sparsity < 1.0
-
-
-def widths_of(hidden_units: int | Sequence[int], hidden_layers: int) -> list[int]:
-    """Return the units of each hidden layer: as listed, or as many in each of ``hidden_layers``."""
-    return [hidden_units] * hidden_layers if isinstance(hidden_units, int) else list(hidden_units)
 
 
 def linear_block(

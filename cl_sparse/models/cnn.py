@@ -7,7 +7,8 @@ from dataclasses import replace
 from torch import nn
 
 from cl_sparse.models.base import FeatureClassifier
-from cl_sparse.models.blocks import Sparsity, conv_block, linear_block, widths_of
+from cl_sparse.models.blocks import Sparsity, conv_block, linear_block
+from cl_sparse.models.compute import fit_head
 from cl_sparse.models.heads import HeadFactory
 
 
@@ -23,9 +24,8 @@ class SimpleCNN(FeatureClassifier):
         kernel_size: side of their kernels, pixels.
         padding: whether maps keep their size in a convolution, by zeros around them; for an odd kernel size.
         pool: side of the squares, and their distance, of which the largest value is kept behind each; 1: no pooling.
-        hidden_units: units per hidden layer; a list: of each of them.
-        hidden_layers: number of hidden layers after the convolutions; 0 connects the head to the flattened maps. Not
-            used beside a list.
+        hidden_units: units per hidden layer.
+        hidden_layers: number of hidden layers after the convolutions; 0 connects the head to the flattened maps.
         sparsify: k-winners and sparse weights; otherwise dense with ReLU, and the sparsity arguments are not used.
         percent_on_fc: share of units that win in a hidden layer; 1 keeps ReLU.
         percent_on_conv: share of channels that win at each location; 1 keeps ReLU alone.
@@ -33,11 +33,13 @@ class SimpleCNN(FeatureClassifier):
         boost_strength: strength of boosting at the start.
         boost_strength_factor: factor on the boost strength at each epoch.
         duty_cycle_period: number of recent samples that the duty cycle averages over.
-        weight_sparsity_fc: share of **non-zero** weights of the hidden layers; 1 for dense. The head is dense.
+        weight_sparsity_fc: share of **non-zero** weights of the hidden layers; 1 for dense.
+        sparsify_head: whether the head's layers are as sparse as the hidden ones; otherwise they are dense.
         weight_sparsity_conv: share of **non-zero** weights of the convolutions; 1 for dense.
         dropout: probability of dropping a unit after each block.
         input_dropout: probability of dropping an input.
         batch_norm: normalise each channel, and each hidden unit, over the mini-batch before it is activated.
+        widths: units of each hidden layer, in place of ``hidden_units`` in each of ``hidden_layers``.
 
     Raises:
         ValueError: samples are not images, or are too small for the convolutions; or the kernel size is even, and maps
@@ -53,7 +55,7 @@ class SimpleCNN(FeatureClassifier):
         kernel_size: int = 5,
         padding: bool = False,
         pool: int = 1,
-        hidden_units: int | Sequence[int] = 4000,
+        hidden_units: int = 4000,
         hidden_layers: int = 1,
         sparsify: bool = False,
         percent_on_fc: float = 1.0,
@@ -63,10 +65,12 @@ class SimpleCNN(FeatureClassifier):
         boost_strength_factor: float = 0.9,
         duty_cycle_period: int = 1000,
         weight_sparsity_fc: float = 1.0,
+        sparsify_head: bool = False,
         weight_sparsity_conv: float = 1.0,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         batch_norm: bool = False,
+        widths: Sequence[int] | None = None,
     ) -> None:
         channels, *sides = _image_shape(input_shape)
         around = kernel_size // 2 if padding else 0
@@ -94,10 +98,14 @@ class SimpleCNN(FeatureClassifier):
                 raise ValueError(_too_small(input_shape, number))
         layers["flatten"] = nn.Flatten()
         units = channels * sides[0] * sides[1]
-        for number, width in enumerate(widths_of(hidden_units, hidden_layers), start=len(conv_channels) + 1):
-            layers.update(linear_block(number, units, width, fc, dropout, batch_norm))
-            units = width
-        super().__init__(nn.Sequential(layers), head(units))
+        hidden = [hidden_units] * hidden_layers if widths is None else widths
+        for number, own in enumerate(hidden, start=len(conv_channels) + 1):
+            layers.update(linear_block(number, units, own, fc, dropout, batch_norm))
+            units = own
+        classifier = head(units)
+        density = weight_sparsity_fc if sparsify_head and fc.masks_weights else 1.0
+        fit_head("reference", classifier, winners=False, density=density)
+        super().__init__(nn.Sequential(layers), classifier)
 
 
 def _image_shape(input_shape: tuple[int, ...]) -> tuple[int, int, int]:

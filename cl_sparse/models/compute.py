@@ -12,8 +12,10 @@ from cl_sparse.layers import (
     CompactKWinners,
     KWinners,
     SparseLinear,
+    SparseWeights,
     SparseWinnerLinear,
     WinnerLinear,
+    normalize_sparse_weights,
 )
 from cl_sparse.models.blocks import Sparsity, kwinners_layer, linear_block
 from cl_sparse.models.heads import Head
@@ -98,9 +100,18 @@ def hidden_block(
         yield name, _computing_winners(module) if way == "winners" else module
 
 
-def fit_head(way: Way, head: Head, winners: bool) -> None:
-    """Let a head take what the features give: if these are winners, its linear layers are replaced, in place."""
-    if way == "winners":
+def fit_head(way: Way, head: Head, winners: bool, density: float = 1.0) -> None:
+    """Let a head take what the features give: if these are winners, its linear layers are replaced, in place.
+
+    Args:
+        way: how the net computes.
+        head: its head.
+        winners: whether the features are winners.
+        density: share of non-zero weights that its layers are to have; 1 for dense ones.
+    """
+    if density < 1:
+        _replace_linear_layers(head, lambda linear: _sparse_layer(linear, density, way, winners))
+    elif way == "winners":
         _replace_linear_layers(head, ActiveLinear.of)
     elif way == "sparse" and winners:
         _replace_linear_layers(head, lambda linear: SparseLinear.from_dense(linear, inputs="winners"))
@@ -131,6 +142,12 @@ def _sparse_block(
     yield f"act{number}", CompactKWinners.of(kwinners_layer(n_out, sparsity))
     if dropout:
         yield f"drop{number}", CompactDropout(dropout)
+
+
+def _sparse_layer(linear: nn.Linear, density: float, way: Way, winners: bool) -> nn.Module:
+    masked = SparseWeights(linear, weight_sparsity=density)
+    normalize_sparse_weights(masked)
+    return SparseLinear.from_masked(masked, "winners" if winners else "any") if way == "sparse" else masked
 
 
 def _replace_linear_layers(head: Head, make: Callable[[nn.Linear], nn.Module]) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from cl_sparse.models.base import FeatureClassifier
-from cl_sparse.models.blocks import Sparsity, widths_of
+from cl_sparse.models.blocks import Sparsity
 from cl_sparse.models.compute import Compute, Way, Weights, choose, fit_head, hidden_block
 from cl_sparse.models.heads import HeadFactory
 
@@ -19,8 +19,8 @@ class SimpleMLP(FeatureClassifier):
     Args:
         input_shape: shape of one sample; it is flattened.
         head: from the number of features to the head.
-        hidden_units: units per hidden layer; a list: of each of them.
-        hidden_layers: number of hidden layers, 0 for a linear classifier; not used beside a list.
+        hidden_units: units per hidden layer.
+        hidden_layers: number of hidden layers, 0 for a linear classifier.
         sparsify: k-winners and sparse weights; otherwise dense with ReLU, and the sparsity arguments are not used.
         percent_on_fc: share of units that win; 1 keeps ReLU.
         k_inference_factor: factor on the number of winners in evaluation mode.
@@ -28,10 +28,12 @@ class SimpleMLP(FeatureClassifier):
         boost_strength_factor: factor on the boost strength at each epoch.
         duty_cycle_period: number of recent samples that the duty cycle averages over.
         weight_sparsity_fc: share of **non-zero** weights of the hidden layers, drawn at random for each unit, and
-            initialised by the number of live inputs; 1 for dense. The head is dense.
+            initialised by the number of live inputs; 1 for dense.
+        sparsify_head: whether the head's layers are as sparse as the hidden ones; otherwise they are dense.
         dropout: probability of dropping a unit after each hidden layer.
         input_dropout: probability of dropping an input.
         batch_norm: normalise each hidden unit over the mini-batch before it is activated (Ioffe and Szegedy 2015).
+        widths: units of each hidden layer, in place of ``hidden_units`` in each of ``hidden_layers``.
         compute: "reference" for k-winners as masks over dense layers, "winners" for layers that compute only what wins,
             "auto" for the faster of the two; printing the model shows which it is. The results are the same up to
             rounding, up to the first near-tie for the last place among the winners, which rounding may decide either
@@ -53,7 +55,7 @@ class SimpleMLP(FeatureClassifier):
         input_shape: tuple[int, ...],
         head: HeadFactory,
         *,
-        hidden_units: int | Sequence[int] = 4000,
+        hidden_units: int = 4000,
         hidden_layers: int = 1,
         sparsify: bool = False,
         percent_on_fc: float = 1.0,
@@ -62,9 +64,11 @@ class SimpleMLP(FeatureClassifier):
         boost_strength_factor: float = 0.9,
         duty_cycle_period: int = 1000,
         weight_sparsity_fc: float = 1.0,
+        sparsify_head: bool = False,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         batch_norm: bool = False,
+        widths: Sequence[int] | None = None,
         compute: Compute = "auto",
         weights: Weights = "masked",
         device: torch.device | None = None,
@@ -78,17 +82,18 @@ class SimpleMLP(FeatureClassifier):
             boost_strength_factor=boost_strength_factor,
             duty_cycle_period=duty_cycle_period,
         )
-        widths = widths_of(hidden_units, hidden_layers)
-        way = choose(sparsity, min(widths, default=0), len(widths), compute, weights, device, batch_norm)
+        units = [hidden_units] * hidden_layers if widths is None else list(widths)
+        way = choose(sparsity, min(units, default=hidden_units), len(units), compute, weights, device, batch_norm)
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
         if input_dropout:
             layers["drop0"] = nn.Dropout(input_dropout)
         width = math.prod(input_shape)
-        for number, units in enumerate(widths, start=1):
-            layers.update(hidden_block(way, number, width, units, sparsity, dropout, batch_norm))
-            width = units
+        for number, own in enumerate(units, start=1):
+            layers.update(hidden_block(way, number, width, own, sparsity, dropout, batch_norm))
+            width = own
         features, classifier = nn.Sequential(layers), head(width)
-        fit_head(way, classifier, winners=sparsity.uses_kwinners and bool(widths))
+        density = weight_sparsity_fc if sparsify_head and sparsity.masks_weights else 1.0
+        fit_head(way, classifier, winners=sparsity.uses_kwinners and len(units) > 0, density=density)
         super().__init__(features, classifier)
         self.way: Way = way
 

@@ -66,6 +66,11 @@ class Mechanisms(Plugin):
         assert self.ledger is not None
         self.ledger.before_epoch(strategy.clock.train_exp_epochs, strategy.train_epochs, len(strategy.dataloader))
 
+    def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        """Tell the mechanisms that a pass has ended."""
+        assert self.ledger is not None
+        self.ledger.after_epoch()
+
     def before_backward(self, strategy: Any, **kwargs: Any) -> None:
         """Add the mechanisms' penalties to the loss."""
         if self.ledger is not None:

@@ -16,6 +16,7 @@ The first names what to show, of all results or of experiments whose names' patt
 - ``capacity``: what the capacity probe has measured;
 - ``noise``: of the training loss, by epoch;
 - ``against``: a figure; a quantity of :data:`cl_sparse.report.curves.QUANTITIES` comes first, a pattern is a line.
+- ``study``: what follows is the file of a study and the name of one of its parts (:mod:`cl_sparse.report.study`).
 """
 
 import os
@@ -29,11 +30,13 @@ from cl_sparse.errors import UserError
 from cl_sparse.report.capacity import capacity_table
 from cl_sparse.report.compressed import compressed_table
 from cl_sparse.report.curves import QUANTITIES, accuracy_against_png
+from cl_sparse.report.epochs import over_epochs_png
 from cl_sparse.report.figures import accuracy_over_tasks_png
 from cl_sparse.report.noise import noise_table
 from cl_sparse.report.published import load_published, published_table
 from cl_sparse.report.rows import Result, rows_of, slim
 from cl_sparse.report.sizes import sizes_table, synapses_over_tasks_png
+from cl_sparse.report.study import chosen_of, load_part, study_table
 from cl_sparse.report.table import markdown_table
 from cl_sparse.report.tuned import tuned_table
 from cl_sparse.results import file_name_of, find_results, json_text, load_complete_result, write_atomically
@@ -144,6 +147,7 @@ def _part(words: list[str], results: list[Result], document: Path, sources: Sour
         "sizes": lambda: sizes_table(chosen),
         "figure": lambda: _over_tasks(patterns, chosen, document, sources, draw),
         "synapses": lambda: _synapses(patterns, chosen, document, sources, draw),
+        "study": lambda: _study(patterns, results, document, sources, draw),
         "against": lambda: _against(patterns, results, document, sources, draw),
     }
     if kind not in parts:
@@ -188,6 +192,22 @@ def _against(words: list[str], results: list[Result], document: Path, sources: S
         path.parent.mkdir(parents=True, exist_ok=True)
         accuracy_against_png(families, QUANTITIES[name], path)
     return _link(f"Accuracy against {name}", path, document)
+
+
+def _study(words: list[str], results: list[Result], document: Path, sources: Sources, draw: bool) -> str:
+    if len(words) != 2:
+        raise UserError(f"{document}: results:begin study: goes on with a file and the name of one of its parts")
+    file, name = Path(words[0]), words[1]
+    part = load_part(file, name)
+    if part.lines is None:
+        return study_table(results, part)
+    if not chosen_of(results, part):
+        return ""
+    path = _figure_path([file.stem, name], sources)
+    if draw:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        over_epochs_png(results, part, path)
+    return _link(f"{', '.join(part.numbers)} over epochs", path, document)
 
 
 def _figure_path(words: list[str], sources: Sources) -> Path:

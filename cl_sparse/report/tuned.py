@@ -9,6 +9,7 @@ from cl_sparse.config.yaml_files import read_mapping
 from cl_sparse.errors import UserError
 from cl_sparse.report import numbers
 from cl_sparse.report.rows import Group, Result, group_results, row_of
+from cl_sparse.report.settings import setting
 from cl_sparse.report.table import markdown, seeds, task_info
 
 _HEADS = (
@@ -50,9 +51,11 @@ def tuned_table(results: Iterable[Result], sweep: Path) -> str:
     lines = [_line(group, prefix, content) for group in groups]
     select = content["select"]
     said = ", ".join(map(str, select["seeds"]))
+    first, finalists = select["seeds"][0], select.get("finalists")
+    runs = f"× seeds {said}" if finalists is None else f"with seed {first}, the {finalists} best of them with {said}"
     caption = (
         f"mean ± standard deviation over the seeds. Each method was tuned by {select['trials']} points "
-        f"({content.get('search', 'grid')} search) × seeds {said}, on validation data of streams of their own."
+        f"({content.get('search', 'grid')} search) {runs}, on validation data of streams of their own."
     )
     return markdown(_HEADS, lines, [head not in _TEXT for head in _HEADS]) + f"\n{caption}\n"
 
@@ -98,14 +101,7 @@ def _short(key: str) -> str:
 
 
 def _value(config: Mapping[str, Any], key: str) -> str:
-    """Return the value of a parameter, named as ``--set`` names it."""
-    value: Any = config.get(key)
-    first, _, rest = key.partition(".")
-    if first == "plugins":
-        name, _, argument = rest.partition(".")
-        value = next((plugin.get(argument) for plugin in config["plugins"] if plugin["name"] == name), None)
-    elif first == "stream":
-        value = config["stream"].get(rest)
+    value = setting(config, key)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -44,10 +44,14 @@ from cl_sparse.strategies.learner import Learner
 from cl_sparse.strategies.losses import SquaredError
 from cl_sparse.synapses import LazySGD, Mechanism
 from cl_sparse.synapses.context_means import ContextMeans
+from cl_sparse.synapses.distribution import distribute_synapses
 from cl_sparse.synapses.readouts import Readout
 from cl_sparse.synapses.resize import weight_shape
 
 SHARED = (
+    "hidden_units",
+    "hidden_layers",
+    "widths",
     "sparsify",
     "percent_on_fc",
     "k_inference_factor",
@@ -55,6 +59,7 @@ SHARED = (
     "boost_strength_factor",
     "duty_cycle_period",
     "weight_sparsity_fc",
+    "sparsify_head",
     "dropout",
     "input_dropout",
     "batch_norm",
@@ -134,14 +139,18 @@ def _check_labels(config: ExperimentConfig, benchmark: Benchmark, place: str, wh
 def _build_net(config: ExperimentConfig, benchmark: Benchmark, device: torch.device | None, seed: int) -> nn.Module:
     torch.default_generator.manual_seed(seed)
     names = SHARED + (CNN_ONLY if config.cnn else ())
-    keywords = {name: getattr(config, name) for name in names} | {"hidden_units": config.hidden_widths}
+    keywords = {name: getattr(config, name) for name in names}
     if not config.cnn:
         keywords |= {"compute": _compute(config), "weights": config.weights, "device": device}
     build = SimpleCNN if config.cnn else SimpleMLP
     try:
-        return build(benchmark.input_shape, head_factory(config, benchmark), **keywords)
+        net: nn.Module = build(benchmark.input_shape, head_factory(config, benchmark), **keywords)
+        if config.weight_distribution != "per_unit":
+            exact = config.weight_count == "exact"
+            distribute_synapses(net, config.weight_distribution, epsilon=config.weight_epsilon, exact=exact)
     except ValueError as error:
         raise UserError(f"{config.name}: {error}") from error
+    return net
 
 
 def _compute(config: ExperimentConfig) -> str:

@@ -20,7 +20,7 @@ def check_memory(config: ExperimentConfig, input_shape: tuple[int, ...] | None =
     Raises:
         UserError: it does not fit.
     """
-    widths = config.hidden_widths
+    widths = config.effective_widths
     if not config.cnn and input_shape is not None:
         widths = [math.prod(input_shape), *widths]
     density = config.weight_sparsity_fc if config.sparsify and config.weights == "sparse" else 1.0

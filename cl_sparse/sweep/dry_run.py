@@ -26,9 +26,12 @@ def print_plan(plan: SweepPlan) -> None:
     for head in ("experiment", "points", "seeds of each", "seeds of the chosen one", "trials"):
         table.add_column(head, justify="left" if head == "experiment" else "right")
     reported = len(plan.sweep.report.seeds) if plan.sweep.report is not None else 0
+    select = plan.sweep.select
+    seeds = str(len(plan.sweep.point_seeds))
+    if select is not None and select.finalists is not None:
+        seeds = f"{len(plan.sweep.first_seeds)}, {seeds} of the {select.finalists} best"
     for method, search in plan.searches.items():
-        numbers = (search.n_points, len(plan.sweep.point_seeds), reported, trials[method.name])
-        table.add_row(method.name, *map(str, numbers))
+        table.add_row(method.name, str(search.n_points), seeds, str(reported), str(trials[method.name]))
     print_whole(table, console)
     console.print(f"results would go to {plan.place.results_dir}/", soft_wrap=True)
     configs = [(method.at({}), trials[method.name]) for method in plan.searches]

@@ -42,7 +42,7 @@ class SweepPlan:
     def trials(self) -> dict[str, int]:
         """Return the number of trials by experiment, reported ones included."""
         sweep = self.sweep
-        reported = len(sweep.report.seeds) if sweep.report is not None else 0
-        return {
-            method.name: search.n_points * len(sweep.point_seeds) + reported for method, search in self.searches.items()
-        }
+        first, all_seeds = len(sweep.first_seeds), len(sweep.point_seeds)
+        finalists = sweep.select.finalists or 0 if sweep.select is not None else 0
+        more = finalists * (all_seeds - first) + (len(sweep.report.seeds) if sweep.report is not None else 0)
+        return {method.name: search.n_points * first + more for method, search in self.searches.items()}

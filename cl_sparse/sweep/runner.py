@@ -25,6 +25,7 @@ from cl_sparse.sweep.manifest import Manifest
 from cl_sparse.sweep.plan import SweepPlan
 from cl_sparse.sweep.protocol import Method, ranked, worth
 from cl_sparse.sweep.search import Search
+from cl_sparse.sweep.spec import Select
 from cl_sparse.sweep.winners import Choice, write_winners
 
 _LOOK = 0.5  # seconds between two looks at what was queued
@@ -50,7 +51,9 @@ class SweepRunner:
 
     Attributes:
         results: what came out, to be shown: all of a plain sweep, the reported ones of one that chooses.
-        worths: by experiment, then by number of the point: what it is worth; NaN if it came to nothing.
+        worths: by experiment, then by number of the point: what it is worth; NaN if it came to nothing. Points that are
+            no finalists are taken out.
+        beaten: by experiment, how many points these are.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class SweepRunner:
         self._countdown = Countdown(sum(plan.trials().values()))
         self.results: list[Result] = []
         self.worths: dict[str, dict[int, float]] = {method.name: {} for method in plan.searches}
+        self.beaten: dict[str, int] = {}
 
     def run(self) -> list[Choice]:
         """Run everything; return what was chosen.
@@ -87,6 +91,9 @@ class SweepRunner:
             OutOfTime: the deadline came first.
         """
         self._run_all(entry for method, search in self.searches.items() for entry in self._tries(method, search))
+        if self.sweep.select is not None and self.sweep.select.finalists is not None:
+            finalists = {method: self._finalists(method, self.sweep.select) for method in self.searches}
+            self._run_all(entry for method, best in finalists.items() for entry in self._more_tries(method, best))
         if self.sweep.select is None or self.sweep.report is None:
             return []
         choices = [choice for method in self.searches if (choice := self._choose(method)) is not None]
@@ -110,17 +117,35 @@ class SweepRunner:
 
     def _tries(self, method: Method, search: Search) -> Iterator[Entry]:
         """Yield the trials of each point, asking for the next point when its first trial is needed."""
-        seeds = self.sweep.point_seeds
+        seeds = self.sweep.first_seeds
         for number in count():
             point = search.ask()
             if point is None:
                 return
-            self._seeds_left[method.name, number] = len(seeds)
             self._values[method.name, number] = []
             self._points[method.name, number] = point
-            config = method.at(point)
-            for seed in seeds:
-                yield Entry(method.name, "try", number, point, Trial(config, seed))
+            yield from self._with_seeds(method, number, seeds)
+
+    def _finalists(self, method: Method, select: Select) -> list[int]:
+        """Return the numbers of the points that go on to the other seeds; the others are out of the race."""
+        values = self.worths[method.name]
+        best = ranked(select, values)[: select.finalists]
+        self.beaten[method.name] = sum(not math.isnan(value) for value in values.values()) - len(best)
+        self.worths[method.name] = {n: v for n, v in values.items() if n in best or math.isnan(v)}
+        return best
+
+    def _more_tries(self, method: Method, finalists: list[int]) -> Iterator[Entry]:
+        """Yield the finalists' trials with the seeds that they have not run with."""
+        seeds = self.sweep.point_seeds[len(self.sweep.first_seeds) :]
+        for number in finalists:
+            yield from self._with_seeds(method, number, seeds)
+
+    def _with_seeds(self, method: Method, number: int, seeds: list[int]) -> Iterator[Entry]:
+        point = self._points[method.name, number]
+        config = method.at(point)
+        self._seeds_left[method.name, number] = len(seeds)
+        for seed in seeds:
+            yield Entry(method.name, "try", number, point, Trial(config, seed))
 
     def _run_all(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
@@ -226,17 +251,19 @@ class SweepRunner:
         self._values[place].append(value)
         self._seeds_left[place] -= 1
         if self._seeds_left[place] == 0:
-            mean = float(np.mean(self._values.pop(place)))  # NaN if any came to nothing
+            mean = float(np.mean(self._values[place]))  # NaN if any came to nothing
             self.worths[entry.experiment][entry.number] = mean
-            method = next(method for method in self.searches if method.name == entry.experiment)
-            self.searches[method].tell(entry.point, mean)
+            if len(self._values[place]) == len(self.sweep.first_seeds):  # not of finalists, when all were asked for
+                method = next(method for method in self.searches if method.name == entry.experiment)
+                self.searches[method].tell(entry.point, mean)
 
     def _choose(self, method: Method) -> Choice | None:
         assert self.sweep.select is not None
         values = self.worths[method.name]
         order = ranked(self.sweep.select, values)
         if not order:
-            self.failures.failed(f"{method.name}: none of its {len(values)} points came to an end: nothing to choose")
+            kind = "finalists" if self.beaten else f"{len(values)} points"
+            self.failures.failed(f"{method.name}: none of its {kind} came to an end: nothing to choose")
             return None
         first, *rest = order
         points = {number: point for (name, number), point in self._points.items() if name == method.name}
@@ -247,7 +274,7 @@ class SweepRunner:
             point=points[first],
             value=values[first],
             second=(points[rest[0]], values[rest[0]]) if rest else None,
-            points=len(values),
+            points=self.beaten.get(method.name, 0) + len(values),
             failed=len(values) - len(order),
             searched=self.sweep.space_of(method.name),
         )

@@ -32,7 +32,7 @@ from cl_sparse.sweep.manifest import Manifest
 from cl_sparse.sweep.plan import SweepPlan
 from cl_sparse.sweep.runner import OutOfTime, SweepRunner
 from cl_sparse.sweep.spec import Sweep
-from cl_sparse.sweep.winners import WINNERS, Choice
+from cl_sparse.sweep.winners import WINNERS, Choice, finalists_said
 
 _HOUR = 3600.0
 _MOST_CURVES = 14  # that can be told apart in one picture
@@ -158,4 +158,6 @@ def _print_choices(sweep: Sweep, choices: list[Choice], console: Console) -> Non
     else:
         print_whole(table, console)
     seeds = ", ".join(map(str, sweep.select.seeds))
-    console.print(f"mean over seeds {seeds}, on validation data; below: the chosen ones on test data", soft_wrap=True)
+    raced = finalists_said(sweep.select)
+    line = f"mean over seeds {seeds}, on validation data{raced}; below: the chosen ones on test data"
+    console.print(line, soft_wrap=True)

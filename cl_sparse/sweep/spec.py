@@ -9,7 +9,7 @@
         digits_synaptic_intelligence:
             plugins.synaptic_intelligence.c: {low: 0.1, high: 10, log: true}
     search: random
-    select: {metric: acc, seeds: [100, 101, 102], trials: 12}         # on validation data
+    select: {metric: acc, seeds: [100, 101, 102], trials: 12, finalists: 4}     # on validation data
     report: {seeds: [0, 1, 2, 3, 4]}                                 # the winner, on test data
 
 Without ``select`` and ``report`` every point runs with each of ``seeds``.
@@ -54,6 +54,8 @@ class Select(_Part):
         share: of each task's training samples held out to validate on, where the experiment holds out none.
         seeds: none of the reported ones.
         trials: points tried of each experiment, the same for all.
+        finalists: points that run with all seeds, the best ones with the first seed; None: all points do. Leaving early
+            what is clearly behind is racing (Maron and Moore 1994; Birattari et al. 2002), with one elimination.
     """
 
     metric: Literal["acc", "aia", "bwt", "learning_accuracy", "forgetting"] = "acc"
@@ -61,6 +63,17 @@ class Select(_Part):
     share: float = Field(0.1, gt=0, lt=1)
     seeds: Seeds
     trials: int = Field(ge=1, le=MOST_TRIALS)
+    finalists: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _are_some_of_them(self) -> Self:
+        if self.finalists is not None and self.finalists >= self.trials:
+            raise ValueError(
+                f"finalists must be fewer than the {self.trials} trials, or left out, not {self.finalists}"
+            )
+        if self.finalists is not None and len(self.seeds) == 1:
+            raise ValueError("finalists run with the seeds after the first, and there is one seed only")
+        return self
 
 
 class Report(_Part):
@@ -127,8 +140,13 @@ class Sweep(_Part):
 
     @property
     def point_seeds(self) -> list[int]:
-        """The seeds that each point runs with."""
+        """The seeds that each point runs with, or each finalist where there are finalists."""
         return self.select.seeds if self.select is not None else self.seeds or []
+
+    @property
+    def first_seeds(self) -> list[int]:
+        """The seeds that each point runs with, whatever it is worth."""
+        return self.point_seeds[:1] if self.select is not None and self.select.finalists else self.point_seeds
 
     def space_of(self, experiment: str) -> Space:
         """Return the space of one experiment."""

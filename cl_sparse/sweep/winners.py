@@ -12,7 +12,7 @@ from cl_sparse.errors import UserError
 from cl_sparse.results import write_atomically
 from cl_sparse.sweep import space
 from cl_sparse.sweep.space import Point, Space
-from cl_sparse.sweep.spec import Sweep
+from cl_sparse.sweep.spec import Select, Sweep
 
 WINNERS = "winners.yaml"
 
@@ -62,7 +62,7 @@ def _experiment(sweep: Sweep, choice: Choice) -> str:
     seeds = ", ".join(map(str, sweep.select.seeds))
     lines = [
         f"# Chosen by {sweep.select.metric} on validation data, mean over seeds {seeds}, among {choice.points} points "
-        f"({sweep.search} search).",
+        f"({sweep.search} search){finalists_said(sweep.select)}.",
         *([f"# {choice.failed} of them came to nothing or were stopped early."] if choice.failed else []),
         f"# Searched: {space.said(choice.searched)}.",
         f"# Chosen: {_said(choice.point)}: {choice.value:.4f}.",
@@ -71,6 +71,13 @@ def _experiment(sweep: Sweep, choice: Choice) -> str:
     content = {choice.chosen.name: _content(choice)}
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
     return "\n".join(" ".join(line.split()) for line in lines) + "\n" + text
+
+
+def finalists_said(select: Select) -> str:
+    """Return what a line about selection says of finalists."""
+    if select.finalists is None:
+        return ""
+    return f", of which the {select.finalists} best with seed {select.seeds[0]} ran with all seeds"
 
 
 def _content(choice: Choice) -> dict[str, Any]:

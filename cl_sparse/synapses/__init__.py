@@ -5,6 +5,7 @@ from cl_sparse.synapses.aware_synapses import AwareSynapses
 from cl_sparse.synapses.block_growth import BlockGrowth
 from cl_sparse.synapses.context_gates import ContextGates
 from cl_sparse.synapses.context_means import ContextMeans
+from cl_sparse.synapses.distribution import distribute_synapses
 from cl_sparse.synapses.dynamic_connectivity import DynamicConnectivity
 from cl_sparse.synapses.elastic_weights import ElasticWeights
 from cl_sparse.synapses.flexible_width import FlexibleWidth
@@ -24,7 +25,9 @@ from cl_sparse.synapses.orthogonal_weights import OrthogonalWeights
 from cl_sparse.synapses.packed import Packed
 from cl_sparse.synapses.projection import Projection
 from cl_sparse.synapses.quadratic import Quadratic
+from cl_sparse.synapses.set_layers import SetLayers
 from cl_sparse.synapses.space_net import SpaceNet
+from cl_sparse.synapses.sparse_training import SparseTraining
 from cl_sparse.synapses.sparsified_units import SparsifiedUnits
 from cl_sparse.synapses.step import Step, Touched
 from cl_sparse.synapses.subnetworks import Supermasks, WinningSubnetworks
@@ -64,7 +67,9 @@ __all__ = [
     "Packed",
     "Projection",
     "Quadratic",
+    "SetLayers",
     "SpaceNet",
+    "SparseTraining",
     "SparsifiedUnits",
     "Step",
     "Supermasks",
@@ -76,6 +81,7 @@ __all__ = [
     "WinningSubnetworks",
     "ablation_importance",
     "density",
+    "distribute_synapses",
     "live_synapses",
     "observing",
     "scale_updates",

@@ -1,50 +1,72 @@
-"""How often the unit and the input of each place are active together, while a net is trained."""
+"""How often, or how strongly, the unit and the input of each place are active together, while a net is trained."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from cl_sparse.synapses.passes import as_rows, outputs_as_rows
 
 
 class Coactivation:
-    """Counts, for every place of linear layers, the samples in which unit and input are both above 0.
+    """Sums, for every place of linear layers and convolutions, how active unit and input are together.
 
     C ← C + YᵀX over the samples of a training pass, X[s, i] = 1 where input i of sample s is above 0 and Y[s, u] = 1
-    where unit u is, behind its activation: as its reader gets it. Of layers that nobody reads it is the outputs. Passes
-    in evaluation mode do not count.
+    where unit u is, behind its activation: as its reader gets it. Of layers that nobody reads, and of convolutions, it
+    is the outputs; of a convolution every place of a map is a sample, and an input a place in its flattened kernels.
+    Passes in evaluation mode do not count.
+
+    Numenta's dynamic_sparse, where this comes from, adds an outer product for each sample, of test data too; its later
+    version may multiply the activities themselves, and take a moving average.
 
     Args:
-        layers: linear layers by name.
+        layers: linear layers and convolutions by name.
         readers: by the name of a layer, those that read its units.
         every: training passes from one that is counted to the next.
+        binary: whether an activity counts as above 0 or not, in place of its value (negative ones too).
+        moving_average: α of C ← (1 − α)·C + α·YᵀX, in place of the sum.
+        alone: whether to count each unit and input with itself as well.
 
     Attributes:
         both: C, float (units, inputs), by the layer's name.
-        units, inputs: samples in which each was active, float (units,) and (inputs,).
+        units, inputs: the same of each with itself, Σ y² and Σ x², float (units,) and (inputs,); 0 unless asked for.
     """
 
-    def __init__(self, layers: Mapping[str, nn.Module], readers: Mapping[str, Sequence[str]], every: int = 1) -> None:
-        self.readers, self.every, self.passes = dict(readers), every, 0
+    def __init__(
+        self,
+        layers: Mapping[str, nn.Module],
+        readers: Mapping[str, Sequence[str]],
+        every: int = 1,
+        binary: bool = True,
+        moving_average: float | None = None,
+        alone: bool = True,
+    ) -> None:
+        self.readers, self.every, self.binary, self.alone, self.passes = dict(readers), every, binary, alone, 0
+        self.rates = (1.0, 1.0) if moving_average is None else (1.0 - moving_average, moving_average)
+        self.layers = dict(layers)
         self.both: dict[str, Tensor] = {}
         self.units: dict[str, Tensor] = {}
         self.inputs: dict[str, Tensor] = {}
         self._seen: dict[str, tuple[Tensor, Tensor]] = {}
-        self._names = list(layers)
         for name, layer in layers.items():
-            outputs, inputs = layer.get_parameter("weight").shape
-            self.both[name] = layer.get_parameter("weight").new_zeros(outputs, inputs)
-            self.units[name] = layer.get_parameter("weight").new_zeros(outputs)
-            self.inputs[name] = layer.get_parameter("weight").new_zeros(inputs)
-        self._hooks = [layer.register_forward_hook(self._watch(name)) for name, layer in layers.items()]
+            weight = layer.get_parameter("weight").detach().flatten(1)
+            self.both[name] = torch.zeros_like(weight, memory_format=torch.contiguous_format)
+            self.units[name] = weight.new_zeros(weight.shape[0])
+            self.inputs[name] = weight.new_zeros(weight.shape[1])
+        self._buffers: dict[str, Tensor] = {}
+        self._hooks: list[RemovableHandle] = []
+        self._watch()
 
     def remove(self) -> None:
         """Watch no longer."""
         for hook in self._hooks:
             hook.remove()
+        self._hooks = []
 
     def reset(self) -> None:
-        """Count from 0."""
+        """Begin with 0."""
         for counts in (self.both, self.units, self.inputs):
             for count in counts.values():
                 count.zero_()
@@ -54,12 +76,15 @@ class Coactivation:
         """Count the last training pass: to be called after each step."""
         seen, self._seen = self._seen, {}
         self.passes += 1
-        for name, (x, output) in seen.items():
-            reader = next((reader for reader in self.readers.get(name, ()) if reader in seen), None)
-            y = (output > 0).to(x) if reader is None else seen[reader][0]
-            self.both[name].addmm_(y.T, x)
-            self.units[name] += y.sum(0)
-            self.inputs[name] += x.sum(0)
+        old, new = self.rates
+        for name, (x, _) in seen.items():
+            y = self._units_of(name, seen)
+            self.both[name].addmm_(y.T, x, beta=old, alpha=new)
+            if not self.alone:
+                continue
+            self.units[name].mul_(old).add_((y if self.binary else y * y).sum(0), alpha=new)
+            self.inputs[name].mul_(old).add_((x if self.binary else x * x).sum(0), alpha=new)
+        self._watch()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counts."""
@@ -77,11 +102,38 @@ class Coactivation:
             for name, count in saved.items():
                 own[name].copy_(count)
         self.passes = state["passes"]
+        self._watch()
 
-    def _watch(self, name: str) -> Any:
+    def _units_of(self, name: str, seen: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
+        """Return the units of a layer as its reader has seen them, (samples, units)."""
+        layer = self.layers[name]
+        for reader in () if isinstance(layer, nn.Conv2d) else self.readers.get(name, ()):
+            if reader in seen:
+                return seen[reader][0]
+        output = seen[name][1].detach()
+        rows = output if output.dim() == 2 else outputs_as_rows(layer, output).flatten(0, 1)
+        return self._activity(f"{name}, units", rows)
+
+    def _activity(self, name: str, values: Tensor) -> Tensor:
+        if not self.binary:
+            return values
+        held = self._buffers.get(name)
+        if held is None or held.shape != values.shape:
+            held = self._buffers[name] = torch.empty_like(values)
+        return torch.gt(values, 0, out=held)  # one pass, no bools, no memory anew
+
+    def _watch(self) -> None:
+        """Look at the next pass if it counts, and only then: a hook costs time at every one."""
+        if self.passes % self.every:
+            self.remove()
+        elif not self._hooks:
+            self._hooks = [layer.register_forward_hook(self._see(name)) for name, layer in self.layers.items()]
+
+    def _see(self, name: str) -> Any:
         def forward(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            if module.training and torch.is_grad_enabled() and self.passes % self.every == 0:
+            if module.training and torch.is_grad_enabled():
                 x = inputs[0].detach()
-                self._seen[name] = (x > 0).to(x), output.detach()
+                rows = x if x.dim() == 2 else as_rows(module, x).flatten(0, 1)
+                self._seen[name] = self._activity(name, rows), output
 
         return forward

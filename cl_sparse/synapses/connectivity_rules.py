@@ -1,11 +1,12 @@
 """Which synapses of a layer go, and where others grow: exact counts, ties broken at random."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from cl_sparse.synapses.link_prediction import ch3_l3
 from cl_sparse.synapses.synapses import Synapses
 
 
@@ -33,6 +34,25 @@ class Wiring:
     gradient: Tensor | None = None
     coactivation: Tensor | None = None
     activity: tuple[Tensor, Tensor] | None = None
+
+    def without(self, drop: Tensor, again: bool) -> "Wiring":
+        """Return the layer when the synapses at the positions ``drop`` have gone.
+
+        Args:
+            drop: long (d,).
+            again: whether a synapse may grow where one has gone.
+        """
+        stays = torch.ones(len(self.units), dtype=torch.bool).index_fill_(0, drop, False)
+        free = self.free.clone()
+        free[self.units[drop], self.inputs[drop]] = again
+        return replace(
+            self,
+            units=self.units[stays],
+            inputs=self.inputs[stays],
+            weights=self.weights[stays],
+            may_go=self.may_go[stays],
+            free=free,
+        )
 
 
 def wiring_of(found: Synapses, generator: torch.Generator) -> Wiring:
@@ -118,7 +138,7 @@ def dropped(wiring: Wiring, rules: dict[str, float]) -> Tensor:
 
 def anywhere(wiring: Wiring, n: int) -> tuple[Tensor, Tensor]:
     """Anywhere (Mocanu et al. 2018, SET)."""
-    return _highest(torch.zeros(wiring.free.shape), wiring, n)
+    return _places(_shuffled(wiring)[:n], wiring)
 
 
 def steepest(wiring: Wiring, n: int) -> tuple[Tensor, Tensor]:
@@ -148,15 +168,28 @@ def similar(wiring: Wiring, n: int) -> tuple[Tensor, Tensor]:
     return _highest(torch.where(lengths > 0, wiring.coactivation / lengths.clamp(min=1e-12), 0.0), wiring, n)
 
 
+def linked(wiring: Wiring, n: int) -> tuple[Tensor, Tensor]:
+    """Where paths of three synapses say that one is missing, by topology alone: CH3-L3 (Zhang et al. 2024).
+
+    Places without any path come last, at random. The original takes all places at or above the n-th highest score, more
+    than n where there are ties, and fewer where too few have a path.
+    """
+    live = torch.zeros(wiring.free.shape, dtype=torch.bool)
+    live[wiring.units, wiring.inputs] = True
+    return _highest(ch3_l3(live), wiring, n)
+
+
 GROW: dict[str, Grow] = {
     "random": anywhere,
     "gradient": steepest,
     "coactivation": coactive,
     "opposite": seldom_coactive,
     "cosine": similar,
+    "ch3": linked,
 }
 
 NEED_GRADIENT = frozenset(["gradient"])
+NEED_ACTIVITY = frozenset(["cosine"])
 NEED_COACTIVATION = frozenset(["weighted_magnitude", "coactivation", "opposite", "cosine"])
 
 
@@ -183,7 +216,15 @@ def _lowest(score: Tensor, among: Tensor, share: float, generator: torch.Generat
 
 def _highest(score: Tensor, wiring: Wiring, n: int) -> tuple[Tensor, Tensor]:
     """Return the n free places with the highest score; ties at random."""
+    places = _shuffled(wiring)
+    return _places(places[score.flatten()[places].argsort(descending=True, stable=True)[:n]], wiring)
+
+
+def _shuffled(wiring: Wiring) -> Tensor:
+    """Return the free places, counted unit by unit, in random order."""
     places = wiring.free.flatten().nonzero().flatten()
-    places = places[torch.randperm(len(places), generator=wiring.generator)]
-    chosen = places[score.flatten()[places].argsort(descending=True, stable=True)[:n]]
-    return chosen // wiring.free.shape[1], chosen % wiring.free.shape[1]
+    return places[torch.randperm(len(places), generator=wiring.generator)]
+
+
+def _places(counted: Tensor, wiring: Wiring) -> tuple[Tensor, Tensor]:
+    return counted // wiring.free.shape[1], counted % wiring.free.shape[1]

@@ -3,26 +3,28 @@
 import math
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from cl_sparse.config.wording import near
 from cl_sparse.synapses.coactivation import Coactivation
 from cl_sparse.synapses.connectivity_rules import (
     DROP,
     GROW,
+    NEED_ACTIVITY,
     NEED_COACTIVATION,
     NEED_GRADIENT,
     Wiring,
     dropped,
     wiring_of,
 )
+from cl_sparse.synapses.connectivity_schedule import Schedule
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
-from cl_sparse.synapses.passes import readers_of
+from cl_sparse.synapses.passes import check_convolution, readers_of
 from cl_sparse.synapses.step import Step
 from cl_sparse.synapses.synapses import Synapses
 
@@ -36,20 +38,31 @@ class DynamicConnectivity(Mechanism):
     et al. 2020): ``drop: {magnitude: 0.3}, grow: gradient, every: 100, until: 0.75, annealed: true``. The Hebbian
     networks of Numenta's dynamic_sparse: ``drop: {coactivation: τ, signed_magnitude: ζ}``, a synapse going only if both
     say so. ``grow: cosine`` is after CTRE (Atashgahi et al. 2022), which compares activations, not whether they are
-    above 0, and grows at random now and then.
+    above 0, and grows at random now and then. ``grow: ch3`` is the link prediction of CHT (Zhang et al. 2024), which
+    drops by magnitude, lets dropped places be taken ``again``, and moreover starts from correlated inputs and removes
+    units without inputs or readers.
 
-    A layer has as many synapses afterwards as before, exactly; ties are broken at random. New synapses start at 0, and
-    the optimizer remembers nothing of them. Synapses whose updates another mechanism has slowed or frozen stay. The
-    gradient that counts is that of the step before; coactivations are of the passes since the last change.
+    A layer has as many synapses afterwards as before, exactly; ties are broken at random. The optimizer remembers
+    nothing of new synapses. Synapses whose updates another mechanism has slowed or frozen stay. The gradient that
+    counts is that of the step before; coactivations are of the passes since the last change (see ``Coactivation``). A
+    layer may stop until the next task: once, over ``window`` changes, the mean share of what grew at one change that is
+    still there after the next is below ``stop_below``.
 
     Args:
         drop: rules and the share that each would drop; what all of them would drop goes. Rules: magnitude,
             signed_magnitude, weighted_magnitude, coactivation, opposite, random.
-        grow: rule for where: random, gradient, coactivation, opposite or cosine.
-        every: optimizer steps from one change to the next; None: between epochs.
-        until: share of a task's steps, or epochs, after which nothing changes any more.
+        grow: rule for where: random, gradient, coactivation, opposite, cosine or ch3.
+        every: optimizer steps from one change to the next; None: between epochs; "task": when a later task begins.
+        begin: share of a task's steps, or epochs, before which nothing changes.
+        until: share of them after which nothing changes any more.
         annealed: whether the shares fall with the cosine of the time that has gone by, to 0 at ``until``.
         again: whether a synapse may grow where one has just been dropped.
+        initial: weights of new synapses: "zero", or "drawn", uniform in ±1/√(live inputs of the unit), as at the start.
+        stop_below: mean survival below which a layer stops changing; None: none does.
+        window: changes over which that is judged.
+        binary: whether coactivations count activities above 0, or sum their products.
+        moving_average: α of a moving average of coactivations over steps, in place of their sum; None: the sum.
+        reset: whether coactivations begin anew after a change.
         update_interval: steps from one whose coactivations are counted to the next.
 
     Raises:
@@ -64,31 +77,48 @@ class DynamicConnectivity(Mechanism):
             dict[str, Annotated[float, Field(ge=0, le=1)]] | None,
             Field(description="Rule and share; what all rules would drop goes. null: {signed_magnitude: 0.3}."),
         ] = None,
-        grow: Annotated[str, Field(description="Rule: random, gradient, coactivation, opposite or cosine.")] = "random",
-        every: Annotated[int | None, Field(ge=1, description="Steps between changes; null: between epochs.")] = None,
+        grow: Annotated[
+            str, Field(description="Rule: random, gradient, coactivation, opposite, cosine or ch3.")
+        ] = "random",
+        every: Annotated[
+            Annotated[int, Field(ge=1)] | Literal["task"] | None,
+            Field(description="Steps between changes; null: between epochs; task: when a later task begins."),
+        ] = None,
+        begin: Annotated[float, Field(ge=0, le=1, description="Share of a task before which none moves.")] = 0.0,
         until: Annotated[float, Field(ge=0, le=1, description="Share of a task in which synapses move.")] = 1.0,
         annealed: Annotated[bool, Field(description="Whether the shares fall to 0 until then.")] = False,
         again: Annotated[bool, Field(description="Whether a place just dropped may be taken again.")] = False,
+        initial: Annotated[
+            Literal["zero", "drawn"], Field(description="Weights of new synapses: zero, or drawn as at the start.")
+        ] = "zero",
+        stop_below: Annotated[
+            float | None, Field(ge=0, le=1, description="Mean survival below which a layer stops; null: none does.")
+        ] = None,
+        window: Annotated[int, Field(ge=1, description="Changes over which that is judged.")] = 6,
+        binary: Annotated[bool, Field(description="Coactivations of activities above 0, not of their values.")] = True,
+        moving_average: Annotated[
+            float | None, Field(gt=0, le=1, description="Rate of a moving average of coactivations; null: their sum.")
+        ] = None,
+        reset: Annotated[bool, Field(description="Whether coactivations begin anew after a change.")] = True,
         update_interval: Annotated[int, Field(ge=1, description="Steps between coactivations that count.")] = 1,
     ) -> None:
         self.drop = dict(_SET) if drop is None else dict(drop)
-        for name, share in self.drop.items():
-            if name not in DROP:
-                raise ValueError(f"drop: unknown rule {name!r}{near(name, DROP)}")
-            if not 0 <= share <= 1:
-                raise ValueError(f"drop: {name}: a share is from 0 to 1, not {share}")
-        if grow not in GROW:
-            raise ValueError(f"grow: unknown rule {grow!r}{near(grow, GROW)}")
-        if not 0 <= until <= 1 or update_interval < 1 or (every is not None and every < 1):
+        _check_rules(self.drop, grow)
+        if update_interval < 1 or not (moving_average is None or 0 < moving_average <= 1):
             raise ValueError(
-                f"until must be from 0 to 1, every and update_interval at least 1, not {until}, {every} and "
-                f"{update_interval}"
+                "update_interval must be at least 1, moving_average above 0 and at most 1, not "
+                f"{update_interval} and {moving_average}"
             )
-        self.grow, self.every, self.until, self.annealed = grow, every, until, annealed
-        self.again, self.update_interval = again, update_interval
+        self.schedule = Schedule(every, begin, until, annealed, stop_below, window)
+        self.grow, self.again, self.initial, self.reset = grow, again, initial, reset
         asked = {*self.drop, grow}
+        self._counting: dict[str, Any] = {"every": update_interval, "binary": binary, "moving_average": moving_average}
+        self._counting["alone"] = bool(asked & NEED_ACTIVITY)
         self._by_gradient, self._by_coactivation = bool(asked & NEED_GRADIENT), bool(asked & NEED_COACTIVATION)
-        self.needs = Needs.ALL if asked & (NEED_GRADIENT | NEED_COACTIVATION) or every else Needs.BOUNDARIES
+        self._by_task = every == "task"
+        by_step = self._by_gradient or self._by_coactivation or isinstance(every, int)
+        self.needs = Needs.ALL if by_step else Needs.BOUNDARIES
+        self.looks_at_steps = self._by_gradient
 
     def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
         """Start with the synapses as they are.
@@ -103,13 +133,16 @@ class DynamicConnectivity(Mechanism):
         for found in layers.values():
             if self._by_gradient and found.stored == "live":
                 raise ValueError(f"{found.layer} stores its live synapses only, and so their gradients: mask it")
-            if self._by_coactivation and (found.stored == "live" or len(found.shape) != 2):
-                raise ValueError(f"{found.layer}: coactivations are counted of masked linear layers only")
+            if self._by_coactivation:
+                if found.stored == "live":
+                    raise ValueError(f"{found.layer} stores its live synapses only: coactivations are of masked layers")
+                check_convolution(found.layer, ledger.model.get_submodule(found.inside))
         self._watching: Coactivation | None = None
         if self._by_coactivation:
             known = list(ledger.synapses.values())
             modules = {found.inside: ledger.model.get_submodule(found.inside) for found in known}
-            self._watching = Coactivation(modules, readers_of(known, ledger.consumers()), self.update_interval)
+            watched = {name: module for name, module in modules.items() if isinstance(module, nn.Linear | nn.Conv2d)}
+            self._watching = Coactivation(watched, readers_of(known, ledger.consumers()), **self._counting)
         self._ever = {name: _mask(found) for name, found in layers.items()}
         self._young: dict[str, Tensor] = {}  # what grew at the last change, bool (units, inputs)
         self._changes: list[dict[str, Any]] = []
@@ -120,15 +153,19 @@ class DynamicConnectivity(Mechanism):
     # -------------------- moments
 
     def before_task(self, task: int) -> None:
-        """Begin to count its steps."""
-        self._task, self._step, self._young = task, 0, {}
-        if self._watching is not None:
+        """Begin to count its steps; change the connections, if that is done between tasks."""
+        self._task, self._step = task, 0
+        if self._by_task and task:
+            self._change(0.0)
+            return
+        self._young = {}
+        if self._watching is not None and self.reset:
             self._watching.reset()
 
     def before_epoch(self, epoch: int, epochs: int, steps: int) -> None:
         """Change the connections, unless that is done between steps."""
         self._steps = epochs * steps
-        if self.every is None and epoch:
+        if self.schedule.every is None and epoch:
             self._change(epoch / epochs)
 
     def after_step(self, step: Step) -> None:
@@ -138,45 +175,62 @@ class DynamicConnectivity(Mechanism):
             self._gradient = {name: own.grad for name, own in step.touched.items() if own.at is None}
         if self._watching is not None:
             self._watching.count()
-        if self.every is not None and self._step % self.every == 0 and self._step < self._steps:
+        every = self.schedule.every
+        if isinstance(every, int) and self._step % every == 0 and self._step < self._steps:
             self._change(self._step / self._steps)
 
     # -------------------- what they do
 
     def _change(self, gone_by: float) -> None:
         """Drop and grow in every layer, ``gone_by`` of the task's time having passed."""
-        if gone_by > self.until or self.until == 0:
+        factor = self.schedule.factor(gone_by)
+        if not factor:
             return
-        factor = 0.5 * (1 + math.cos(math.pi * gone_by / self.until)) if self.annealed else 1.0
         rules = {name: factor * share for name, share in self.drop.items()}
         with torch.no_grad():
-            layers = {name: self._rewire(name, found, rules) for name, found in self._layers().items()}
+            layers = {
+                name: self._rewire(name, found, {} if self._stopped(name) else rules)
+                for name, found in self._layers().items()
+            }
         self._changes.append({"task": self._task, "time": gone_by, "layers": layers})
-        if self._watching is not None:
+        if self._watching is not None and self.reset:
             self._watching.reset()
+
+    def _stopped(self, name: str) -> bool:
+        """Return whether so little of what grew in a layer has survived that it is to stay as it is."""
+        changes = (own["layers"] for own in self._changes if self._by_task or own["task"] == self._task)
+        return self.schedule.done(own[name]["survived"] for own in changes if name in own)
 
     def _rewire(self, name: str, found: Synapses, rules: dict[str, float]) -> dict[str, float]:
         wiring = self._wiring(name, found)
         drop = dropped(wiring, rules)
-        free = wiring.free.clone()
-        if self.again:
-            free[wiring.units[drop], wiring.inputs[drop]] = True
-        n = min(len(drop), int(free.sum()))
+        n = min(len(drop), int(wiring.free.sum()) + self.again * len(drop))
         drop = drop[:n]
-        grow = GROW[self.grow](replace(wiring, free=free), n)
-        self.ledger.rewire(found, drop, grow)
-        live = _mask(found)
+        left = wiring.without(drop, self.again)
+        grow = GROW[self.grow](left, n)
+        self.ledger.rewire(found, drop, grow, self._values(left, grow))
+        live, young = _mask(found), self._young.get(name)
         self._ever[name] |= live
-        young = self._young.get(name)
-        survived = float((young & live).sum() / young.sum().clamp(min=1)) if young is not None else math.nan
-        self._young[name] = torch.zeros_like(live)
-        self._young[name][grow] = True
-        return {
+        figures = {
             "moved": n,
             "live": int(live.sum()),
-            "survived": survived,
+            "survived": float((young & live).sum() / young.sum()) if young is not None and young.any() else math.nan,
             "ever": float(self._ever[name].float().mean()),
         }
+        if wiring.coactivation is not None:
+            figures["coactivation"] = float(wiring.coactivation.mean())
+            figures["coactivation_live"] = float(wiring.coactivation[wiring.units, wiring.inputs].mean())
+        self._young[name] = torch.zeros_like(live)
+        self._young[name][grow] = True
+        return figures
+
+    def _values(self, left: Wiring, grown: tuple[Tensor, Tensor]) -> Tensor | None:
+        """Return the weights of new synapses in what has been left of a layer; None for zeros."""
+        if self.initial == "zero":
+            return None
+        live_inputs = torch.bincount(torch.cat([left.units, grown[0]]), minlength=left.free.shape[0])
+        drawn = torch.rand(len(grown[0]), generator=self.generator, dtype=left.weights.dtype)
+        return (2 * drawn - 1) * live_inputs[grown[0]].rsqrt()
 
     def _wiring(self, name: str, found: Synapses) -> Wiring:
         scale, gradient, watched = self.ledger.steps.scale_of(name), self._gradient.get(name), self._watching
@@ -187,20 +241,26 @@ class DynamicConnectivity(Mechanism):
             seen = torch.zeros(wiring.free.shape) if gradient is None else gradient.flatten(1).cpu()
             wiring = replace(wiring, gradient=seen)
         if watched is not None:
-            counts = (watched.both, watched.units, watched.inputs)
-            both, units, inputs = (count[found.inside].cpu() for count in counts)
-            wiring = replace(wiring, coactivation=both, activity=(units, inputs))
+            wiring = replace(wiring, coactivation=watched.both[found.inside].cpu())
+        if watched is not None and watched.alone:
+            activity = watched.units[found.inside].cpu(), watched.inputs[found.inside].cpu()
+            wiring = replace(wiring, activity=activity)
         return wiring
 
     def _layers(self) -> dict[str, Synapses]:
         return {name: found for name, found in self.ledger.synapses.items() if found.stored in ("masked", "live")}
 
+    def let_go(self) -> None:
+        """Watch the net no longer."""
+        if self._watching is not None:
+            self._watching.remove()
+
     # -------------------- results
 
     def statistics(self) -> dict[str, Any]:
         """Return, change by change (after which share of a task's time) and layer by layer, how many synapses moved and
-        live, which share of those that grew at the change before is still there, and which share of all places has ever
-        been alive (Liu et al. 2021)."""
+        live, which share of those that grew at the change before is still there, which share of all places has ever
+        been alive (Liu et al. 2021), and the mean coactivation before the change, of all places and of live ones."""
         return {"changes": self._changes}
 
     @property
@@ -210,8 +270,16 @@ class DynamicConnectivity(Mechanism):
         return counts + sum(mask.nbytes for mask in self._ever.values())
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the changes so far, and the places that have ever been alive."""
-        return {"changes": self._changes, "ever": dict(self._ever)}
+        """Return the changes so far, what is counted since the last, and the places that have ever been alive."""
+        counts = {} if self._watching is None else {"coactivation": self._watching.state_dict()}
+        return {
+            "changes": self._changes,
+            "ever": dict(self._ever),
+            "young": dict(self._young),
+            "gradient": dict(self._gradient),
+            "time": (self._task, self._step, self._steps),
+            **counts,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore them.
@@ -223,10 +291,27 @@ class DynamicConnectivity(Mechanism):
             raise ValueError(f"what has been alive is of the layers {sorted(state['ever'])}")
         self._changes = list(state["changes"])
         self._ever = {name: mask.cpu() for name, mask in state["ever"].items()}
+        if "time" in state:  # as it is not in checkpoints of earlier versions, made between tasks
+            self._young = {name: mask.cpu() for name, mask in state["young"].items()}
+            self._gradient = dict(state["gradient"])
+            self._task, self._step, self._steps = state["time"]
+            if self._watching is not None:
+                self._watching.load_state_dict(state["coactivation"])
 
     def after_task(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:
-        """Forget what was of this task alone."""
-        self._gradient, self._young = {}, {}
+        """Forget what was of this task alone, unless connections change between tasks."""
+        if not self._by_task:
+            self._gradient, self._young = {}, {}
+
+
+def _check_rules(drop: dict[str, float], grow: str) -> None:
+    for name, share in drop.items():
+        if name not in DROP:
+            raise ValueError(f"drop: unknown rule {name!r}{near(name, DROP)}")
+        if not 0 <= share <= 1:
+            raise ValueError(f"drop: {name}: a share is from 0 to 1, not {share}")
+    if grow not in GROW:
+        raise ValueError(f"grow: unknown rule {grow!r}{near(grow, GROW)}")
 
 
 def _mask(found: Synapses) -> Tensor:

@@ -50,6 +50,7 @@ class Ledger:
         self.seed = seed
         self.mechanisms: dict[str, Mechanism] = {}
         self._needs: dict[str, Needs] = {}  # theirs: in a copy under way, they themselves may be empty still
+        self._looking: set[str] = set()  # those that look at what a step touched
         self.listeners: list[Listener] = []
         self.resizings = 0  # so far: new units are drawn anew each time
         self._kept: dict[tuple[str, str], Kept] = {}
@@ -239,6 +240,8 @@ class Ledger:
         mechanism.name = name
         mechanism.attach(self, self._generators[name])
         self._needs[name] = mechanism.needs
+        if mechanism.looks_at_steps and mechanism.needs >= Needs.TOUCHED:
+            self._looking.add(name)
         self.steps.refresh()
 
     def before_task(
@@ -281,6 +284,11 @@ class Ledger:
         for mechanism in self.mechanisms.values():
             mechanism.before_epoch(epoch, epochs, steps)
 
+    def after_epoch(self) -> None:
+        """Tell the mechanisms that the pass over the task's data has ended."""
+        for mechanism in self.mechanisms.values():
+            mechanism.after_epoch()
+
     def penalty(self) -> Tensor | float:
         """Return what the mechanisms add to the loss; 0.0 if nothing."""
         return sum((mechanism.penalty() for mechanism in self.mechanisms.values()), start=0.0)
@@ -299,6 +307,11 @@ class Ledger:
     def needs(self) -> Needs:
         """What the most demanding mechanism needs."""
         return max(self._needs.values(), default=Needs.NOTHING)
+
+    @property
+    def looks_at_steps(self) -> bool:
+        """Whether a mechanism looks at what a step touched."""
+        return bool(self._looking)
 
     # -------------------- resume
 

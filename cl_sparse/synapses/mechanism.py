@@ -40,6 +40,8 @@ class Mechanism:
         task_info: what it is told about the task, in training and at test: "none", "boundaries" or "label" each; at
             test it may be "inferred per sample" as well.
         fractional: whether it scales updates by factors other than 0 and 1.
+        looks_at_steps: whether :meth:`after_step` looks at what a step touched; if nobody does, ``step.touched`` is
+            empty, and a step costs less.
         edits_gradients: whether :meth:`before_step` changes gradients; the others see them as they were.
         dense_forward: whether layers have to compute all their units, not only what wins.
         resizes: whether it removes or adds units.
@@ -51,6 +53,7 @@ class Mechanism:
     needs: Needs = Needs.NOTHING
     task_info: tuple[str, str] = ("none", "none")
     fractional: bool = False
+    looks_at_steps: bool = True
     edits_gradients: bool = False
     dense_forward: bool = False
     resizes: bool = False
@@ -88,6 +91,9 @@ class Mechanism:
 
     def before_epoch(self, epoch: int, epochs: int, steps: int) -> None:
         """Pass number ``epoch`` of ``epochs`` over the task's data begins, of ``steps`` optimizer steps."""
+
+    def after_epoch(self) -> None:
+        """The pass over the task's data has ended; nothing has been tested since."""
 
     def penalty(self) -> Tensor | float:
         """Return what to add to the loss of the step under way."""

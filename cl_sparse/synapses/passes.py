@@ -45,15 +45,20 @@ def weight_layers(model: nn.Module) -> dict[str, nn.Module]:
     """
     found: dict[str, nn.Module] = {n: module for n, module in model.named_modules() if isinstance(module, LAYERS)}
     for name, module in found.items():
-        if isinstance(module, nn.Conv2d) and (
-            module.groups != 1 or module.padding_mode != "zeros" or isinstance(module.padding, str)
-        ):
-            raise ValueError(f"{name}: convolutions in groups, or padded otherwise than by zeros, are not known")
+        check_convolution(name, module)
     known = {id(parameter) for module in found.values() for parameter in module.parameters(recurse=False)}
     unknown = [name for name, parameter in model.named_parameters() if id(parameter) not in known]
     if unknown:
         raise ValueError(f"{unknown[0]} is of no linear layer or convolution, of which alone samples can be told apart")
     return found
+
+
+def check_convolution(name: str, module: nn.Module) -> None:
+    """Raise ValueError if a layer is a convolution of which :func:`as_rows` does not know the inputs."""
+    if isinstance(module, nn.Conv2d) and (
+        module.groups != 1 or module.padding_mode != "zeros" or isinstance(module.padding, str)
+    ):
+        raise ValueError(f"{name}: convolutions in groups, or padded otherwise than by zeros, are not known")
 
 
 def readers_of(synapses: Iterable[Synapses], consumers: Mapping[str, Consumers]) -> dict[str, list[str]]:

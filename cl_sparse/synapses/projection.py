@@ -24,9 +24,10 @@ class Projection(Mechanism, ABC):
     through. A bias is the weight of one more input that is always 1; a convolution's inputs are its patches.
 
     Under SGD without weight decay it is the loss's gradient that is projected, δᵀ(aP) in place of δᵀa, at a cost that
-    grows with the batch; momentum, then a sum of projected gradients, starts anew with each task, for which P is
-    another. Under any other optimizer the change that it made is projected, which costs a product with P for each
-    unit. A penalty of another mechanism is projected in the second case only; one in mode "proximal" in none.
+    grows with the batch or the units, whichever are fewer; momentum, then a sum of projected gradients, starts anew
+    with each task, for which P is another. Under any other optimizer the change that it made is projected, which costs
+    a product with P for each unit. A penalty of another mechanism is projected in the second case only; one in mode
+    "proximal" in none.
 
     In a masked layer a projected change has parts where no synapse lives; they are discarded, and old outputs are left
     alone only so far.
@@ -99,8 +100,12 @@ class Projection(Mechanism, ABC):
         calls, self._calls = self._calls, []
         for name, x, gradient in calls:
             layer = self.layers[name]
-            rows = _with_one(as_rows(layer, x).flatten(0, 1))
-            held = outputs_as_rows(layer, gradient).flatten(0, 1).T @ (rows - self.through(name, rows))
+            rows, errors = _with_one(as_rows(layer, x).flatten(0, 1)), outputs_as_rows(layer, gradient).flatten(0, 1)
+            if errors.shape[1] < len(rows):  # δᵀ(aP) = (δᵀa)P: the side with fewer rows is cheaper
+                whole = errors.T @ rows
+                held = whole - self.through(name, whole)
+            else:
+                held = errors.T @ (rows - self.through(name, rows))
             for parameter, part in _parts(layer, held):
                 assert parameter.grad is not None
                 parameter.grad.sub_(part)

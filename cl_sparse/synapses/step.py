@@ -91,9 +91,14 @@ class StepHooks:
         self._hooks: list[Any] = []
 
     @property
-    def watched(self) -> bool:
-        """Whether a mechanism wants to see what a step changed."""
+    def told(self) -> bool:
+        """Whether a mechanism wants to hear of steps."""
         return self.ledger.needs >= Needs.TOUCHED
+
+    @property
+    def watched(self) -> bool:
+        """Whether one wants to see what a step changed."""
+        return self.ledger.looks_at_steps
 
     def refresh(self) -> None:
         """Look anew at what there is to watch and to scale; to be called when either, or any shape, has changed."""
@@ -104,7 +109,7 @@ class StepHooks:
         self._names = self.ledger.parameters()
         if isinstance(optimizer, LazySGD):
             optimizer.scale_updates({self._names[name]: scale for name, scale in self._product.items()})
-        wanted = bool(self._product) or self.watched
+        wanted = bool(self._product) or self.told
         if not wanted and self._step is None:
             self.remove()
         elif wanted and not self._hooks:
@@ -158,6 +163,8 @@ class StepHooks:
     def _look(self) -> None:
         watched = self.watched
         unedited = self._edit_gradients()
+        if not watched and not self._product:
+            return
         for name, parameter in self._names.items():
             scaled = name in self._product and not self._scaled_inside(parameter)
             if parameter.grad is not None and (watched or scaled):
@@ -171,9 +178,11 @@ class StepHooks:
         """Let mechanisms change gradients; return those of before, if another mechanism will look at them."""
         mechanisms = self.ledger.mechanisms.values()
         edited = any(mechanism.edits_gradients for mechanism in mechanisms)
-        looked_at = any(m.needs >= Needs.TOUCHED and not m.edits_gradients for m in mechanisms)
-        gradients = {name: parameter.grad for name, parameter in self._names.items() if edited and looked_at}
-        before = {name: grad.clone() for name, grad in gradients.items() if grad is not None}
+        looked_at = any(m.needs >= Needs.TOUCHED and m.looks_at_steps and not m.edits_gradients for m in mechanisms)
+        before: dict[str, Tensor] = {}
+        if edited and looked_at:
+            gradients = {name: parameter.grad for name, parameter in self._names.items()}
+            before = {name: grad.clone() for name, grad in gradients.items() if grad is not None}
         for mechanism in mechanisms:
             mechanism.before_step()
         return before
@@ -203,7 +212,7 @@ class StepHooks:
             if watched:
                 now = _now(parameter, held.at)
                 step.touched[name] = Touched(held.at, _gradient(parameter, held), now - held.touched(), now)
-        if watched:
+        if self.told:
             for mechanism in self.ledger.mechanisms.values():
                 if mechanism.needs >= Needs.TOUCHED:
                     mechanism.after_step(step)

@@ -77,6 +77,49 @@ def draw_inputs(units: int, inputs: int, fan_in: int, device: torch.device | Non
     return torch.arange(units, device=device).repeat_interleave(fan_in), drawn.flatten()
 
 
+def draw_distinct(n: int, k: int, generator: torch.Generator | None = None) -> Tensor:
+    """Draw ``k`` different numbers below ``n``, every set equally likely, long (k,), sorted; nothing as large as n.
+
+    Where ``k`` is more than half of ``n``, what is left out is drawn.
+
+    Args:
+        n: any number of places.
+        k: how many of them.
+        generator: on the CPU; default: torch's global one.
+
+    Raises:
+        ValueError: there are fewer.
+    """
+    if not 0 <= k <= n:
+        raise ValueError(f"{k} different numbers below {n}: there are none")
+    if 2 * k > n:
+        return draw_free(draw_distinct(n, n - k, generator), n, None)
+    drawn = torch.zeros(0, dtype=torch.long)
+    while len(drawn) < k:
+        more = torch.randint(n, (k - len(drawn),), generator=generator)
+        drawn = torch.unique(torch.cat([drawn, more]))
+    return drawn
+
+
+def draw_free(taken: Tensor, n: int, k: int | None, generator: torch.Generator | None = None) -> Tensor:
+    """Draw ``k`` different numbers below ``n`` that are not ``taken``, every set equally likely, long (k,), sorted.
+
+    Args:
+        taken: long (t,), different ones, in any order.
+        n: any number of places.
+        k: how many; None: all that are free.
+        generator: on the CPU; default: torch's global one.
+
+    Raises:
+        ValueError: fewer are free.
+    """
+    free = n - len(taken)
+    rank = torch.arange(free) if k is None else draw_distinct(free, k, generator)
+    before = taken.sort().values - torch.arange(len(taken), device=taken.device)  # free ones below each taken one
+    rank = rank.to(taken.device)
+    return rank + torch.searchsorted(before, rank, right=True)
+
+
 def _draw_among_all(units: int, inputs: int, fan_in: int, device: torch.device | None) -> Tensor:
     return torch.rand(units, inputs, device=device).topk(fan_in, dim=1, sorted=False).indices.sort(1).values
 

@@ -106,6 +106,22 @@ def test_out_of_range(key: str, value: float, bound: str) -> None:
     assert problem(**{key: value}) == f"X.{key}: {value!r} is out of range: {bound}"
 
 
+def test_where_weights_live_goes_with_sparse_weights() -> None:
+    sparse = {"sparsify": True, "weight_sparsity_fc": 0.5}
+    for values, said in (
+        ({"weight_distribution": "uniform"}, "weight_distribution: is of sparse weights: sparsify"),
+        ({"sparsify": True, "weight_sparsity_conv": 0.5, "weight_distribution": "uniform"}, "with a weight_sparsity"),
+        ({**sparse, "weight_epsilon": 5.0}, "weight_epsilon: is for weight_distribution erdos_renyi"),
+        ({**sparse, "weight_count": "bernoulli"}, "weight_count: bernoulli needs another weight_distribution"),
+        (
+            {"sparsify": True, "sparsify_head": True},
+            "sparsify_head: true needs sparsify, and weight_sparsity_fc below 1",
+        ),
+    ):
+        assert said in problem(**values)
+    build_config("X", {**sparse, "weight_distribution": "erdos_renyi", "weight_epsilon": 5.0, "sparsify_head": True})
+
+
 @pytest.mark.parametrize("key", ["lr", "mb_size", "hidden_units", "num_batch", "train_subset"])
 def test_absurdly_large_numbers(key: str) -> None:
     assert problem(**{key: 10**400}).startswith(f"X.{key}: ")

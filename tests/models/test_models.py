@@ -18,6 +18,7 @@ from cl_sparse.models import (
     SingleHead,
     activation_layers,
 )
+from cl_sparse.synapses import synapses_of
 
 SHAPE = (2, 10, 11)
 HEADS: dict[str, HeadFactory] = {
@@ -26,6 +27,7 @@ HEADS: dict[str, HeadFactory] = {
     "masked": lambda n: MaskedHead(n, [[0, 3], [5, 1], [2, 4]]),
 }
 SPARSE: dict[str, Any] = {"sparsify": True, "percent_on_fc": 0.1, "weight_sparsity_fc": 0.2}
+HALF: dict[str, Any] = {"sparsify": True, "percent_on_fc": 0.4, "weight_sparsity_fc": 0.5}
 SPARSE_CONV: dict[str, Any] = {**SPARSE, "percent_on_conv": 0.1, "weight_sparsity_conv": 0.3}
 
 
@@ -47,6 +49,9 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
         HEADS["single"], sparsify=True, weight_sparsity_fc=0.2, weights="sparse", batch_norm=True
     ),
     "normalised-cnn-single": lambda: cnn(HEADS["single"], batch_norm=True, input_dropout=0.1, **SPARSE_CONV),
+    "sparse-head-mlp-multi": lambda: mlp(HEADS["multi"], **HALF, sparsify_head=True),
+    "sparse-head-live-masked": lambda: mlp(HEADS["masked"], **HALF, weights="sparse", sparsify_head=True),
+    "sparse-head-cnn-single": lambda: cnn(HEADS["single"], **HALF, sparsify_head=True),
     "independent": lambda: IndependentNets(mlp(HEADS["single"], **SPARSE) for _ in range(3)),
 }
 
@@ -237,9 +242,14 @@ def test_maps_may_keep_their_size_and_be_pooled() -> None:
         cnn(HEADS["single"], kernel_size=4, padding=True)
 
 
-@pytest.mark.parametrize("build", [SimpleMLP, SimpleCNN])
-def test_each_hidden_layer_may_have_a_width_of_its_own(build):
-    net = build((1, 12, 12), lambda features: SingleHead(features, 3), hidden_units=[7, 5], hidden_layers=4)
-    linear = [module for module in net.modules() if isinstance(module, nn.Linear)]
-    assert [layer.out_features for layer in linear] == [7, 5, 3]
-    assert net(torch.randn(2, 1, 12, 12)).shape == (2, 3)
+@pytest.mark.parametrize("weights", ["masked", "sparse"])
+@pytest.mark.parametrize("head", HEADS)
+def test_a_head_may_be_as_sparse_as_the_rest(head: str, weights: str) -> None:
+    net = mlp(HEADS[head], **SPARSE, weights=weights, sparsify_head=True)
+    in_head = [found for found in synapses_of(net) if found.layer.startswith("classifier")]
+    assert len(in_head) == (3 if head == "multi" else 1)
+    for found in in_head:
+        assert found.stored == ("masked" if weights == "masked" else "live")
+        assert found.n_live == round(0.2 * 30) * found.shape[0]
+    assert isinstance(net, SimpleMLP)
+    assert net.consumers()["features.fc2"].readers == tuple(found.layer for found in in_head)

@@ -52,6 +52,14 @@ SPARSE = {"sparsify": True, "percent_on_fc": 0.2, "weight_sparsity_fc": 0.5}
         ("sparsified_units", {"strategy": "independent"}, "sparsified_units needs one net for all tasks"),
         ("grown_units discriminant", {}, "grown_units changes the units that the readout has sums of"),
         ("sparsified_units elastic_weights", {}, "is of no linear layer or convolution"),
+        ("set_layers", SPARSE, "set_layers: no hidden layer is a dense linear one: one MLP is needed, of weight_spars"),
+        ("set_layers", {"strategy": "independent"}, "set_layers: no hidden layer is a dense linear one: one MLP is"),
+        ("set_layers grown_units", {}, "grown_units removes or adds units, which set_layers cannot follow"),
+        (
+            "set_layers",
+            {"widths": [8]},
+            "set_layers: features.fc1: epsilon must be from 0 to 7.11111 for 64 inputs",
+        ),
         ("decay_learning_rate", {**SPARSE, "weight_sparsity_fc": 1.0, "compute": "winners"}, "DecayLearningRate"),
     ],
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import yaml
 
 from cl_sparse.cli import main
 from cl_sparse.errors import UserError
@@ -84,6 +85,45 @@ def test_a_trial_that_was_stopped_early_is_done(monkeypatch, capsys):
     assert len(Stopping.tried) == 6
     assert run_with(Stopping, monkeypatch, ASHA, "--force") == 0
     assert len(Stopping.tried) == 9
+
+
+def test_only_finalists_run_with_all_seeds(capsys):
+    select = {"seeds": [100, 101, 102], "trials": 4, "finalists": 2, "share": 0.2}
+    sweep = {**TUNED, "experiments": ["quickstart_dense"], "space": {"lr": [0.001, 0.02, 0.1, 0.2]}, "select": select}
+    write(Path(), sweep)
+    command = ["sweep", "s.yaml", "--executor", "local", "--results-dir", "out"]
+    assert main([*command, "--dry-run"]) == 0
+    assert "1, 3 of the 2 best" in capsys.readouterr().out
+    assert main(command) == 0
+    notes = [json.loads(line) for line in Path("out/manifest.jsonl").read_text().splitlines()]
+    done = [note for note in notes if note["event"] == "finished" and note["phase"] == "try"]
+    first = {note["point"]: note["worth"] for note in done if note["seed"] == 100}
+    finalists = sorted(first, key=lambda number: -first[number])[:2]
+    later = {(note["point"], note["seed"]): note["worth"] for note in done if note["seed"] != 100}
+    assert set(later) == {(number, seed) for number in finalists for seed in (101, 102)}
+    means = {n: (first[n] + later[n, 101] + later[n, 102]) / 3 for n in finalists}
+    winners = Path("out/winners.yaml").read_text()
+    assert "4 points (grid search), of which the 2 best with seed 100 ran with all seeds" in winners
+    assert yaml.safe_load(winners)["quickstart_dense_tuned"]["lr"] == [0.001, 0.02, 0.1, 0.2][max(means, key=means.get)]
+    assert notes[0]["planned"] == {"quickstart_dense": 4 + 2 * 2 + 2}
+    assert main(command) == 0  # finds everything done
+    assert "finished earlier" in capsys.readouterr().out
+
+
+def test_finalists_that_all_fail_leave_nothing_to_choose(monkeypatch, capsys):
+    class Failing(Here):
+        def submit(self, trial: Trial, watch: Watch) -> Future[Path]:
+            future: Future[Path] = Future()
+            if trial.seed == 100:
+                future.set_result(self.run(trial, watch))
+            else:
+                future.set_exception(UserError("no room"))
+            return future
+
+    select = {"seeds": [100, 101], "trials": 2, "finalists": 1, "share": 0.2}
+    content = {**TUNED, "experiments": ["quickstart_dense"], "select": select}
+    assert run_with(Failing, monkeypatch, content) == 2
+    assert "none of its finalists came to an end" in capsys.readouterr().err
 
 
 def test_a_trial_that_waits_has_not_begun(monkeypatch):

@@ -33,6 +33,14 @@ def changed(base, **changes):
         (changed(GRID, seeds=...), "s.yaml: seeds are missing: a list, for example [0, 1, 2]; or select and report"),
         (changed(GRID, seeds=3), "s.yaml: seeds: 3 is a whole number: a list is needed"),
         (changed(GRID, seeds=[1, 1]), "s.yaml: seeds: a seed is there twice"),
+        (
+            changed(TUNED, select={"seeds": [100, 101], "trials": 2, "finalists": 2}),
+            "s.yaml: select: finalists must be fewer than the 2 trials, or left out, not 2",
+        ),
+        (
+            changed(TUNED, select={"seeds": [100], "trials": 2, "finalists": 1}),
+            "s.yaml: select: finalists run with the seeds after the first, and there is one seed only",
+        ),
         (changed(GRID, set={"lrr": 1}), "s.yaml: set.lrr: unknown parameter, did you mean lr?"),
         (changed(GRID, space={"lr": [0.1, -1]}), "s.yaml: space.lr: -1 is out of range: "),
         (changed(GRID, space={"lr": 0.1}), "s.yaml: space.lr: "),

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cl_sparse.synapses.connectivity_rules import DROP, GROW, Wiring, dropped
+from tests.synapses.test_link_prediction import slow_ch3
 
 
 def few_values(lowest):
@@ -63,7 +64,14 @@ def worth_of(name: str, wiring: Wiring, unit: int, place: int) -> float:
         "coactivation": together,
         "opposite": -together,
         "cosine": together / length if length else 0.0,
+        "ch3": slow_ch3(mask_of(wiring), unit, place) if name == "ch3" else 0.0,
     }[name]
+
+
+def mask_of(wiring: Wiring) -> torch.Tensor:
+    live = torch.zeros(wiring.free.shape, dtype=torch.bool)
+    live[wiring.units, wiring.inputs] = True
+    return live
 
 
 @settings(max_examples=60, deadline=None)
@@ -103,6 +111,17 @@ def test_ties_are_broken_at_random():
     for rules, share_or_n in ((DROP, 0.5), (GROW, 3)):
         met = {str(rules["random"](wiring, share_or_n)) for _ in range(20)}
         assert len(met) > 10
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_has_gone_is_in_the_way_no_more(again):
+    wiring = a_wiring(2)
+    left = wiring.without(torch.tensor([1, 3]), again)
+    stays = torch.tensor([i for i in range(len(wiring.units)) if i not in (1, 3)])
+    for name in ("units", "inputs", "weights", "may_go"):
+        assert torch.equal(getattr(left, name), getattr(wiring, name)[stays])
+    assert int(left.free.sum()) == int(wiring.free.sum()) + 2 * again
+    assert bool(left.free[wiring.units[1], wiring.inputs[1]]) is again
 
 
 def test_what_all_rules_would_drop_goes():

@@ -1,6 +1,8 @@
 """Dynamic connectivity in a plain loop: counts that stay, momenta that go, what is preserved, coactivations."""
 
 import copy
+import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import nn
 
 from cl_sparse.layers import KWinners, SparseLinear, SparseWeights, SparseWeights2d, rezero_weights
 from cl_sparse.synapses import DynamicConnectivity, Frozen, Ledger
+from cl_sparse.synapses.connectivity_schedule import Schedule
 
 OPTIMIZERS = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
@@ -67,7 +70,7 @@ class Training:
         st.floats(0, 1),
         max_size=2,
     ),
-    grow=st.sampled_from(["random", "gradient", "coactivation", "opposite", "cosine"]),
+    grow=st.sampled_from(["random", "gradient", "coactivation", "opposite", "cosine", "ch3"]),
     every=st.sampled_from([None, 1, 3]),
     annealed=st.booleans(),
     again=st.booleans(),
@@ -127,6 +130,7 @@ def test_changes_come_when_they_are_due():
         "steps": {"every": 5},
         "never": {"until": 0.0},
         "annealed": {"annealed": True},
+        "late": {"begin": 0.6},
     }.items():
         training = Training(DynamicConnectivity({"random": 0.5}, **keywords))
         training.task(0)
@@ -137,7 +141,58 @@ def test_changes_come_when_they_are_due():
     assert moved["half"] == [(0.25, n // 2), (0.5, n // 2)]
     assert moved["steps"] == [(5 / 16, n // 2), (10 / 16, n // 2), (15 / 16, n // 2)]
     assert moved["never"] == []
+    assert moved["late"] == [(0.75, n // 2)]
     assert [count for _, count in moved["annealed"]] == [round(n * 0.5 * share) for share in (0.853553, 0.5, 0.146447)]
+
+
+def test_changes_may_come_between_tasks():
+    training = Training(DynamicConnectivity({"coactivation": 0.5}, "gradient", every="task"))
+    masks = []
+    for task in range(3):
+        training.task(task)
+        masks.append(training.masks()["0.module.weight"])
+    changes = training.mechanism.statistics()["changes"]
+    assert [(change["task"], change["time"]) for change in changes] == [(1, 0.0), (2, 0.0)]
+    assert all(int((a & ~b).sum()) == 24 for a, b in pairwise(masks))
+    assert changes[1]["layers"]["0.module.weight"]["survived"] >= 0
+    assert changes[0]["layers"]["0.module.weight"]["coactivation"] > 0
+
+
+def test_a_layer_stops_when_little_survives():
+    training = Training(DynamicConnectivity({"magnitude": 0.5}, stop_below=1.0, window=2))
+    training.optimizer.param_groups[0]["lr"] = 0.0  # what has grown stays at 0, and goes
+    for task in range(2):
+        training.task(task, epochs=8)
+        layers = [change["layers"] for change in training.mechanism.statistics()["changes"] if change["task"] == task]
+        for name in layers[0]:
+            assert [change[name]["moved"] > 0 for change in layers] == [True] * 3 + [False] * 4
+            assert [change[name]["survived"] for change in layers[1:3]] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("survived", "done"), [([0.1], False), ([0.9, 0.1, 0.1], True), ([0.1, 0.3], False), ([0.1, math.nan, 0.1], True)]
+)
+def test_a_layer_has_done_by_the_mean_of_a_window(survived, done):
+    assert Schedule(stop_below=0.2, window=2).done(survived) is done
+    assert Schedule(window=2).done(survived) is False
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_new_weights_may_be_drawn(live):
+    training = Training(DynamicConnectivity({"random": 0.5}, initial="drawn"), live=live)
+    training.ledger.before_task(0)
+    training.ledger.before_epoch(0, 2, 1)
+    before = training.masks()
+    training.ledger.before_epoch(1, 2, 1)
+    for name, found in training.ledger.synapses.items():
+        if found.stored != "dense":
+            units, inputs = found.places()
+            new = ~before[name][units, inputs]
+            bound = torch.bincount(units, minlength=found.shape[0])[units[new]].rsqrt()
+            drawn = found.of_live(found.current())[new]
+            assert (drawn.abs() <= bound).all()
+            assert drawn.unique().numel() == len(drawn)
+            assert drawn.min() < 0 < drawn.max()
 
 
 def test_preserved_synapses_stay():
@@ -150,8 +205,11 @@ def test_preserved_synapses_stay():
         assert torch.equal(found.current()[held[name]], kept[name][held[name]])
 
 
-def test_coactivations_are_counted_in_training_only():
-    training = Training(DynamicConnectivity({"coactivation": 0.0}), optimizer="sgd")
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("average", [None, 0.25])
+def test_coactivations_are_counted_in_training_only(binary, average):
+    mechanism = DynamicConnectivity({"coactivation": 0.0}, "cosine", binary=binary, moving_average=average)
+    training = Training(mechanism, optimizer="sgd")
     net, watching = training.net, training.mechanism._watching
     training.ledger.before_task(0)
     slow = {name: torch.zeros_like(count) for name, count in watching.both.items()}
@@ -165,10 +223,12 @@ def test_coactivations_are_counted_in_training_only():
             inputs = {"0.module": x, "2.module": h1, "4": h2}
             outputs = {"0.module": h1, "2.module": h2, "4": duty[4](h2)}
         for name in slow:
+            slow[name] *= 1 if average is None else 1 - average
             for sample in range(20):
-                for unit in (outputs[name][sample] > 0).nonzero().flatten():
-                    for source in (inputs[name][sample] > 0).nonzero().flatten():
-                        slow[name][unit, source] += 1
+                for unit, of_unit in enumerate(outputs[name][sample].tolist()):
+                    for source, of_input in enumerate(inputs[name][sample].tolist()):
+                        both = float(of_unit > 0 and of_input > 0) if binary else of_unit * of_input
+                        slow[name][unit, source] += both * (average or 1)
         training.optimizer.step()
         rezero_weights(net)
         net.eval()
@@ -177,8 +237,39 @@ def test_coactivations_are_counted_in_training_only():
         with torch.no_grad():
             net(x)
     for name, count in watching.both.items():
-        assert torch.equal(count, slow[name])
-    assert torch.equal(watching.inputs["0.module"], (training.x > 0).flatten(0, 1).float().sum(0))
+        torch.testing.assert_close(count, slow[name])
+    if binary and average is None:
+        assert torch.equal(watching.inputs["0.module"], (training.x > 0).flatten(0, 1).float().sum(0))
+
+
+def test_coactivations_of_convolutions_are_of_every_place():
+    training = Training(DynamicConnectivity({"coactivation": 0.0}, "cosine"), conv=True)
+    watching = training.mechanism._watching
+    training.ledger.before_task(0)
+    slow, units = torch.zeros(4, 4), torch.zeros(4)
+    x = training.x[0]
+    with torch.no_grad():
+        on = training.net[0](x) > 0
+    for sample in range(20):
+        for i in range(2):
+            for j in range(2):
+                patch = (x[sample, 0, i : i + 2, j : j + 2] > 0).flatten().float()
+                slow += torch.outer(on[sample, :, i, j].float(), patch)
+                units += on[sample, :, i, j]
+    nn.functional.cross_entropy(training.net(x), training.y[0]).backward()
+    training.optimizer.step()
+    assert torch.equal(watching.both["0.module"], slow)
+    assert torch.equal(watching.units["0.module"], units)
+
+
+@pytest.mark.parametrize("reset", [True, False])
+def test_coactivations_may_begin_anew(reset):
+    training = Training(DynamicConnectivity({"coactivation": 0.2}, "cosine", reset=reset))
+    training.task(0)
+    seen = 20 if reset else 80  # the last of four epochs' passes, or all
+    assert int(training.mechanism._watching.inputs["0.module"].max()) <= seen * 4
+    training.ledger.before_task(1)
+    assert bool(training.mechanism._watching.both["0.module"].any()) is not reset
 
 
 def test_gradients_tell_where_to_grow():
@@ -215,6 +306,11 @@ def test_what_cannot_be_is_refused():
         ({"grow": "gradiant"}, "grow: unknown rule 'gradiant', did you mean gradient"),
         ({"drop": {"magnitude": 1.5}}, "magnitude: a share is from 0 to 1, not 1.5"),
         ({"until": 2.0}, "until must be from 0 to 1"),
+        ({"begin": 0.8, "until": 0.5}, "begin from 0 to until, not 0.5 and 0.8"),
+        ({"every": 0}, "every must be at least 1 step, not 0"),
+        ({"every": "task", "begin": 0.5}, "begin must be 0 where synapses move between tasks"),
+        ({"window": 0}, "window must be at least 1"),
+        ({"moving_average": 0.0}, "moving_average above 0 and at most 1, not 1 and 0.0"),
     ):
         with pytest.raises(ValueError, match=said):
             DynamicConnectivity(**keywords)
@@ -222,5 +318,8 @@ def test_what_cannot_be_is_refused():
         Ledger(nn.Sequential(nn.Linear(3, 2)), None).attach(DynamicConnectivity())
     with pytest.raises(ValueError, match="0 stores its live synapses only, and so their gradients"):
         Training(DynamicConnectivity(grow="gradient"), live=True)
-    with pytest.raises(ValueError, match="0: coactivations are counted of masked linear layers only"):
-        Training(DynamicConnectivity(grow="cosine"), conv=True)
+    with pytest.raises(ValueError, match="0 stores its live synapses only: coactivations are of masked layers"):
+        Training(DynamicConnectivity(grow="cosine"), live=True)
+    padded = SparseWeights2d(nn.Conv2d(1, 2, 3, padding="same"), weight_sparsity=0.5)
+    with pytest.raises(ValueError, match="padded otherwise than by zeros, are not known"):
+        Ledger(nn.Sequential(padded), None).attach(DynamicConnectivity(grow="cosine"))
