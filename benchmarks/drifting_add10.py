@@ -8,6 +8,7 @@ from torch import Tensor
 from benchmarks.base import DataOptions, check_stream
 from benchmarks.regression import RegressionBenchmark
 from cl_sparse.data.add10 import add10_signal, load_add10
+from cl_sparse.data.image_data import fingerprint
 from cl_sparse.seeding import derive_seed
 
 
@@ -59,6 +60,7 @@ class DriftingAdd10(RegressionBenchmark):
             dataset="add10",
             source="scikit-learn make_friedman1",
             options=options,
+            fingerprint=fingerprint(load_add10(100)),
             settings={"samples_per_task": samples, "drift": drift, "noise": noise},
         )
 

@@ -40,6 +40,8 @@ class RegressionBenchmark(Benchmark):
         dataset: the data set's name.
         source: where the data come from.
         options: as the benchmark was called with; "normalize" has to be "standard".
+        fingerprint: of the data set; None: of the data given. Data that are drawn anew for each seed give one that all
+            seeds have, so that these are runs of one experiment.
         settings: the benchmark's own settings.
     """
 
@@ -54,11 +56,14 @@ class RegressionBenchmark(Benchmark):
         dataset: str,
         source: str,
         options: DataOptions,
+        fingerprint: str | None = None,
         settings: dict[str, Any] | None = None,
     ) -> None:
         if options.get("normalize", "standard") != "standard":
             raise SettingError("normalize", f"{options['normalize']!r} is for images: choose standard")
         data, _, std = number_data(dataset, train, test, source)
+        if fingerprint is not None:
+            data = replace(data, fingerprint=fingerprint)
         data = _subsets(data, options.get("train_subset"), options.get("test_subset"), options.get("seed", 0))
         super().__init__(
             data,

@@ -59,9 +59,9 @@ ABOUT = {
     "with coactivations counted at every step, at every tenth, or not at all. Measured while other work shared the "
     "machine.",
     "set_epoch": "An epoch of SET (469 mini-batches of 128, connections moved once) through sparse layers, and in "
-    "SET's own arithmetic: SciPy's CSR products, gradients at stored places only. Dense nets train the same widths. The "
-    "epoch is put together from the times of a step and of moving connections. Measured while other work shared the "
-    "machine.",
+    "SET's own arithmetic: SciPy's CSR products, gradients at stored places only. Dense nets train the same widths. "
+    "The epoch is put together from the times of a step and of moving connections. Measured while other work shared "
+    "the machine.",
     "sweeps": "A sweep of eight trials in worker processes (`--executor local`), one thread each. What it costs beyond "
     "a trial's training and testing is building its stream and net, statistics, checkpoint, result files and manifest. "
     "Packing: time in one process, divided by time in two, on two cores.",

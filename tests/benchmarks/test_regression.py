@@ -1,5 +1,7 @@
 """Streams whose targets are numbers: the data, the score in R, and what is refused."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -44,6 +46,12 @@ def test_the_function_moves_from_five_inputs_to_the_other_five():
     np.testing.assert_allclose(benchmark.settings["target_variances"][0], 1.0, atol=0.25)
 
 
+def test_seeds_draw_other_data_of_one_data_set():
+    one, other = DriftingAdd10(2, samples=50, seed=0), DriftingAdd10(2, samples=50, seed=1)
+    assert one.fingerprint == other.fingerprint
+    assert not torch.equal(one.tensors["train"].x, other.tensors["train"].x)
+
+
 def _seed(benchmark, task):
     from cl_sparse.seeding import derive_seed
 
@@ -86,6 +94,7 @@ def test_it_resumes_and_every_report_says_r2(tmp_path, monkeypatch, capsys):
     assert main(["run", "--name", "add10", "--seeds", "2", "--set", "train_ep=2"]) == 0
     out = capsys.readouterr().out
     assert "ACC, BWT and forgetting are of R², not of accuracies: add10" in out
+    assert re.search(r"^add10 .* ± ", out, re.MULTILINE)  # the seeds are one experiment
     _, stats = load_complete_result(find_results(tmp_path / "results")[0])
     assert stats["benchmark"]["target_deviation"] > 1
 
