@@ -11,6 +11,7 @@ The first names what to show, of all results or of experiments whose names' patt
 - ``tuned``: methods tuned alike, by the sweep whose file follows in their place;
 - ``all``: every column of every experiment;
 - ``figure``: accuracy over tasks;
+- ``differences``: an experiment, named first, beside the others, seed by seed;
 - ``sizes``, ``synapses``: live synapses and units, and a figure of them over tasks;
 - ``compressed``: nets that learn their widths beside nets that begin with these;
 - ``capacity``: what the capacity probe has measured;
@@ -30,6 +31,7 @@ from cl_sparse.errors import UserError
 from cl_sparse.report.capacity import capacity_table
 from cl_sparse.report.compressed import compressed_table
 from cl_sparse.report.curves import QUANTITIES, accuracy_against_png
+from cl_sparse.report.differences import differences_table
 from cl_sparse.report.epochs import over_epochs_png
 from cl_sparse.report.figures import accuracy_over_tasks_png
 from cl_sparse.report.noise import noise_table
@@ -145,6 +147,7 @@ def _part(words: list[str], results: list[Result], document: Path, sources: Sour
         "noise": lambda: noise_table(chosen),
         "compressed": lambda: compressed_table(chosen),
         "sizes": lambda: sizes_table(chosen),
+        "differences": lambda: differences_table(_named(results, patterns), patterns[0] if patterns else ""),
         "figure": lambda: _over_tasks(patterns, chosen, document, sources, draw),
         "synapses": lambda: _synapses(patterns, chosen, document, sources, draw),
         "study": lambda: _study(patterns, results, document, sources, draw),

@@ -115,8 +115,8 @@ def test_a_document_without_parts_needs_no_results(tmp_path, monkeypatch):
         ("<!-- results:begin all -->\n<!-- results:begin all -->\n<!-- results:end -->\n", "of its own"),
         (
             "<!-- results:begin nonsense -->\n<!-- results:end -->\n",
-            "unknown part: use published, tuned, all, capacity, noise, compressed, sizes, figure, synapses, study, "
-            "against",
+            "unknown part: use published, tuned, all, capacity, noise, compressed, sizes, differences, figure, "
+            "synapses, study, against",
         ),
         (
             "<!-- results:begin against -->\n<!-- results:end -->\n",
