@@ -49,6 +49,7 @@ LEARNERS = {
         "lr": 0.005,
         "plugins": [{"name": "elastic_weights", "decay": 0.9}],
     },
+    "kronecker_laplace": {**SPARSE, "scenario": "domain", "plugins": [{"name": "kronecker_laplace", "every": 3}]},
     "aware_synapses": {"scenario": "domain", "plugins": [{"name": "aware_synapses"}]},
     "orthogonal_weights": {"scenario": "class", "plugins": [{"name": "orthogonal_weights"}]},
     "gradient_projection": {

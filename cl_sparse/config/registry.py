@@ -129,6 +129,7 @@ PLUGINS: dict[str, Method] = {
     "frozen": Method("cl_sparse.synapses.frozen:Frozen"),
     "synaptic_intelligence": Method("cl_sparse.synapses.synaptic_intelligence:SynapticIntelligence", known_as="si"),
     "elastic_weights": Method("cl_sparse.synapses.elastic_weights:ElasticWeights", known_as="ewc"),
+    "kronecker_laplace": Method("cl_sparse.synapses.kronecker_laplace:KroneckerLaplace", known_as="osla"),
     "aware_synapses": Method("cl_sparse.synapses.aware_synapses:AwareSynapses", known_as="mas"),
     "orthogonal_weights": Method("cl_sparse.synapses.orthogonal_weights:OrthogonalWeights", known_as="owm"),
     "gradient_projection": Method("cl_sparse.synapses.gradient_projection:GradientProjection", known_as="gpm"),

@@ -1,13 +1,22 @@
 """How much a task needs each synapse: what is asked when it ends, of the net as it is then."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from cl_sparse.synapses.observing import observing
-from cl_sparse.synapses.passes import as_rows, logits_of, outputs_as_rows, per_sample_mean, watching, weight_layers
+from cl_sparse.synapses.passes import (
+    as_rows,
+    first,
+    inputs_and_gradients,
+    logits_of,
+    outputs_as_rows,
+    per_sample_mean,
+    watching,
+    weight_layers,
+)
 
 Batches = Iterable[tuple[Tensor, ...]]
 
@@ -30,12 +39,44 @@ def fisher(
         labels: "drawn" from the net's predictions, or "given": the data's (the empirical Fisher information).
         samples: the first ones, to average over; None: all.
     """
+    return per_sample_mean(model, batches, _log_likelihood(labels, generator), torch.square, samples)
 
-    def log_likelihood(logits: Tensor, y: Tensor) -> Tensor:
-        log_p = logits.log_softmax(1)
-        return log_p.gather(1, (y if labels == "given" else _drawn(log_p, generator))[:, None]).sum()
 
-    return per_sample_mean(model, batches, log_likelihood, torch.square, samples)
+def fisher_factors(
+    model: nn.Module,
+    batches: Batches,
+    generator: torch.Generator,
+    labels: Literal["drawn", "given"] = "drawn",
+    samples: int | None = None,
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return A and B of each layer, B⊗A being close to the Fisher information about its weights and biases.
+
+    A is the mean of a·aᵀ over a layer's inputs, with an input that is always 1 last; B the mean over samples of δ·δᵀ, δ
+    the gradient of log p(y|x) at the layer's units (Martens and Grosse 2015). Where a layer meets a sample in many
+    places, A is the mean over them and B the sum (Grosse and Martens 2016). For one sample in one place it is exact.
+
+    Args:
+        model: as it is when the task has ended.
+        batches: ``(x, y, task labels)``.
+        generator: draws y.
+        labels: "drawn" from the net's predictions, or "given": the data's (the empirical Fisher information).
+        samples: the first ones, to average over; None: all.
+
+    Returns:
+        (inputs + 1, inputs + 1) and (units, units), double, by the name of each layer that was called.
+    """
+    layers, seen = weight_layers(model), 0
+    sums: dict[str, tuple[Tensor, Tensor]] = {}
+    rows: dict[str, int] = {}
+    with observing(model):
+        for batch in first(batches, samples):
+            for name, a, delta in inputs_and_gradients(model, layers, batch, _log_likelihood(labels, generator)):
+                a, delta = nn.functional.pad(a, (0, 1), value=1.0).flatten(0, 1), delta.flatten(0, 1)
+                inputs, units = (a.T @ a).double(), (delta.T @ delta).double()
+                old = sums.get(name, (torch.zeros_like(inputs), torch.zeros_like(units)))
+                sums[name], rows[name] = (old[0] + inputs, old[1] + units), rows.get(name, 0) + len(a)
+            seen += len(batch[0])
+    return {name: (inputs / rows[name], units / seen) for name, (inputs, units) in sums.items()}
 
 
 def sensitivity(model: nn.Module, batches: Batches) -> dict[str, Tensor]:
@@ -82,6 +123,16 @@ def use(model: nn.Module, batches: Batches, readers: Mapping[str, Sequence[str]]
                 sums[name] = sums[name] + both if name in sums else both
             seen += len(batch[0])
     return {name: found / max(1, seen) for name, found in sums.items()}
+
+
+def _log_likelihood(
+    labels: Literal["drawn", "given"], generator: torch.Generator
+) -> Callable[[Tensor, Tensor], Tensor]:
+    def log_likelihood(logits: Tensor, y: Tensor) -> Tensor:
+        log_p = logits.log_softmax(1)
+        return log_p.gather(1, (y if labels == "given" else _drawn(log_p, generator))[:, None]).sum()
+
+    return log_likelihood
 
 
 def _drawn(log_p: Tensor, generator: torch.Generator) -> Tensor:

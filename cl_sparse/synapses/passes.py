@@ -127,26 +127,46 @@ def per_sample_mean(
     sums = {name: torch.zeros_like(parameter, requires_grad=False) for name, parameter in model.named_parameters()}
     with observing(model):
         for batch in first(batches, samples):
-            with torch.enable_grad(), watching(layers) as calls:
-                total = objective(logits_of(model, batch), batch[1])
-            called = [(name, *call) for name, own in calls.items() for call in own]
-            gradients = torch.autograd.grad(total, [output for *_, output in called], allow_unused=True)
-            for (name, x, _), gradient in zip(called, gradients, strict=True):
-                if gradient is not None:
-                    _add(sums, name, layers[name], x, gradient, power)
+            for name, a, delta in inputs_and_gradients(model, layers, batch, objective):
+                _add(sums, name, layers[name], a, delta, power)
             seen += len(batch[0])
     return {name: found.div_(max(1, seen)) for name, found in sums.items()}
+
+
+def inputs_and_gradients(
+    model: nn.Module,
+    layers: dict[str, nn.Module],
+    batch: tuple[Tensor, ...],
+    objective: Callable[[Tensor, Tensor], Tensor],
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Yield, for each call of a layer, its name, its inputs and the gradients at its outputs, sample by sample.
+
+    Args:
+        model: to be called in a mode in which samples do not depend on each other.
+        layers: of :func:`weight_layers`.
+        batch: ``(x, y, task labels)``.
+        objective: from logits (batch, outputs) and y to what is differentiated, summed over the batch.
+
+    Yields:
+        Name, inputs (batch, places, inputs), gradients (batch, places, units).
+    """
+    with torch.enable_grad(), watching(layers) as calls:
+        total = objective(logits_of(model, batch), batch[1])
+    called = [(name, *call) for name, own in calls.items() for call in own]
+    gradients = torch.autograd.grad(total, [output for *_, output in called], allow_unused=True)
+    for (name, x, _), gradient in zip(called, gradients, strict=True):
+        if gradient is not None:
+            yield name, as_rows(layers[name], x), outputs_as_rows(layers[name], gradient)
 
 
 def _add(
     sums: dict[str, Tensor],
     name: str,
     module: nn.Module,
-    x: Tensor,
-    gradient: Tensor,
+    a: Tensor,
+    delta: Tensor,
     power: Callable[[Tensor], Tensor],
 ) -> None:
-    a, delta = as_rows(module, x), outputs_as_rows(module, gradient)
     one_place = a.shape[1] == 1
     of_weights = power(delta[:, 0]).T @ power(a[:, 0]) if one_place else power(delta.transpose(1, 2) @ a).sum(0)
     if isinstance(module, SparseLinear):
