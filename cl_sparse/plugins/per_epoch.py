@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from cl_sparse.metrics import calibration_error
-from cl_sparse.plugins.base import Plugin
+from cl_sparse.plugins.epoch_log import EpochLog
 from cl_sparse.plugins.fit import Fit
 
 _NOISE_SEED = 0  # the same noise in every epoch and run
@@ -30,7 +30,7 @@ class _Epoch(BaseModel):
     noise_accuracy: float | None = None
 
 
-class PerEpoch(Plugin):
+class PerEpoch(EpochLog):
     """Record loss and accuracy on the task under training, after each of its epochs.
 
     Training: means over the epoch's samples as they were trained on, so of a net that was changing, with dropout and
@@ -46,7 +46,7 @@ class PerEpoch(Plugin):
         ValueError: the share is out of range.
     """
 
-    looks_at_weights = False
+    entry = _Epoch
     acts_last = True
 
     def __init__(self, noise: float = 0.0) -> None:
@@ -54,7 +54,6 @@ class PerEpoch(Plugin):
         if not 0 <= noise <= 1:
             raise ValueError(f"noise must be from 0 to 1, not {noise}")
         self.noise = noise
-        self._epochs: list[dict[str, Any]] = []
         self._trained, self._tested = _Sums(), _Sums()
         self._testing = False
         self._bright: float | None = None  # what noise sets inputs to, while it does
@@ -86,7 +85,7 @@ class PerEpoch(Plugin):
             epoch |= {"noise_loss": noisy.loss(), "noise_accuracy": noisy.accuracy()}
         if getattr(benchmark, "val_stream", None) is not None:
             epoch["val_accuracy"] = self._test(strategy, benchmark.val_stream[task]).accuracy()
-        self._epochs.append(_Epoch.model_validate(epoch).model_dump())
+        self.epochs.append(_Epoch.model_validate(epoch).model_dump())
 
     def _test(self, strategy: Any, experience: Any, bright: float | None = None) -> "_Sums":
         self._tested, self._testing, self._bright = _Sums(), True, bright
@@ -114,22 +113,10 @@ class PerEpoch(Plugin):
         if self._testing:
             self._tested.add(strategy, keep=True)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the epochs recorded so far."""
-        return {"epochs": self._epochs}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore them.
-
-        Raises:
-            ValueError: they are no such record.
-        """
-        self._epochs = [_Epoch.model_validate(epoch).model_dump() for epoch in state["epochs"]]
-
     def statistics(self) -> dict[str, Any]:
         """Return the task and each number, (epochs over all tasks,); what was not measured is absent."""
-        names = [name for name in _Epoch.model_fields if any(epoch[name] is not None for epoch in self._epochs)]
-        return {name: np.array([epoch[name] for epoch in self._epochs]) for name in names}
+        names = [name for name in _Epoch.model_fields if any(epoch[name] is not None for epoch in self.epochs)]
+        return {name: np.array([epoch[name] for epoch in self.epochs]) for name in names}
 
 
 class _Sums:

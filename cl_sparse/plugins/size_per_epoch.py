@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from cl_sparse.plugins.base import Plugin
+from cl_sparse.plugins.epoch_log import EpochLog
 from cl_sparse.synapses.neuron_gc import live_units
 
 
@@ -20,18 +20,17 @@ class _Epoch(BaseModel):
     seconds: float
 
 
-class SizePerEpoch(Plugin):
+class SizePerEpoch(EpochLog):
     """Record, after each training epoch, the units of each hidden layer that live, and the seconds of its training.
 
     A unit lives whose filter, if its layer has one, is not 0. Tests after the epoch do not count as its time; what
     methods do before it does.
     """
 
-    looks_at_weights = False
+    entry = _Epoch
 
     def __init__(self) -> None:
         super().__init__()
-        self._epochs: list[dict[str, Any]] = []
         self._start = 0.0
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
@@ -41,30 +40,18 @@ class SizePerEpoch(Plugin):
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         """Note what the epoch came to."""
         task, seconds = strategy.experience.current_experience, time.perf_counter() - self._start
-        self._epochs.append({"task": task, "units": live_units(strategy.model), "seconds": seconds})
+        self.epochs.append({"task": task, "units": live_units(strategy.model), "seconds": seconds})
 
     def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         """Start the clock anew, but for a task's first epoch, whose preparations count."""
         if strategy.clock.train_exp_epochs:
             self._start = time.perf_counter()
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the epochs recorded so far."""
-        return {"epochs": self._epochs}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore them.
-
-        Raises:
-            ValueError: they are no such record.
-        """
-        self._epochs = [_Epoch.model_validate(epoch).model_dump() for epoch in state["epochs"]]
-
     def statistics(self) -> dict[str, Any]:
         """Return the task, the seconds, (epochs,), and the units of each hidden layer by name, (epochs,) each."""
-        layers = self._epochs[0]["units"] if self._epochs else {}
+        layers = self.epochs[0]["units"] if self.epochs else {}
         return {
-            "task": np.array([epoch["task"] for epoch in self._epochs]),
-            "seconds": np.array([epoch["seconds"] for epoch in self._epochs]),
-            "units": {layer: np.array([epoch["units"][layer] for epoch in self._epochs]) for layer in layers},
+            "task": np.array([epoch["task"] for epoch in self.epochs]),
+            "seconds": np.array([epoch["seconds"] for epoch in self.epochs]),
+            "units": {layer: np.array([epoch["units"][layer] for epoch in self.epochs]) for layer in layers},
         }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from benchmarks.base import Benchmark
@@ -185,7 +186,8 @@ class Run:
         config, benchmark, model = self.config, self.benchmark, self.learner.model
         told = build.task_information(config, self.learner)
         probe = self.probe.statistics()
-        overlaps = {name: unit_overlap(use) for name, use in probe["unit_use"].items()}
+        used = {name: use for name, use in probe["unit_use"].items() if np.isfinite(use).all(1).sum() > 1}
+        overlaps = {name: unit_overlap(use) for name, use in used.items()}  # of layers that several tasks pass
         return {
             **self.record.statistics(),
             **probe,

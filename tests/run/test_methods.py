@@ -105,6 +105,13 @@ def test_a_net_that_grows_and_shrinks_is_recorded_task_by_task(make_run, tmp_pat
     assert probe["overlap"]["features.fc1"].shape == (5, 5)
 
 
+def test_tasks_overlap_only_in_layers_that_several_of_them_pass(make_run, tmp_path):
+    alone = make_run(strategy="independent", scenario="task").run(tmp_path / "a.pt")
+    assert len(alone["unit_use"]) == 5
+    assert alone["overlap"] == alone["overlap_chance"] == {}
+    assert len(make_run(scenario="task").run(tmp_path / "b.pt")["overlap"]) == 1
+
+
 def test_the_fate_of_each_block_is_in_the_result(make_run, tmp_path):
     plugins = [{"name": "block_growth", "units": 5, "patience": 1, "strength": 0.01, "improvement": 0.0}]
     with pytest.raises(UserError, match="block_growth judges blocks by data that are held out"):
