@@ -43,6 +43,7 @@ class KroneckerLaplace(Mechanism):
     """
 
     needs = Needs.ALL
+    looks_at_steps = False
     task_info = ("boundaries", "none")
     follows_units = False
 

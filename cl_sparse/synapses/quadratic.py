@@ -32,6 +32,7 @@ class Quadratic(Mechanism):
     """
 
     needs = Needs.ALL
+    looks_at_steps = False
     task_info = ("boundaries", "none")
     per_sample: ClassVar[bool] = False
 

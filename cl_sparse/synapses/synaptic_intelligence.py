@@ -37,6 +37,8 @@ class SynapticIntelligence(Quadratic):
         ValueError: a number is out of range.
     """
 
+    looks_at_steps = True
+
     def __init__(
         self,
         c: Annotated[float, Field(ge=0, description="Strength; 0 is plain training.")] = 0.1,
