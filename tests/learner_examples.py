@@ -15,6 +15,8 @@ LEARNERS = {
     "winners_independent": {**SPARSE, "weight_sparsity_fc": 1.0, "strategy": "independent", "compute": "winners"},
     "sparse_weights": {**SPARSE, "weights": "sparse", "hidden_layers": 2},
     "batch_norm": {**SPARSE, "batch_norm": True, "input_dropout": 0.1},
+    "bf16": {**SPARSE, "precision": "bf16"},
+    "bf16_cnn": {"cnn": True, "conv_channels": [6, 8], "kernel_size": 3, "train_ep": 1, "precision": "bf16"},
     "squared_error": {"scenario": "class", "loss": "squared"},
     "joint": {"strategy": "joint"},
     "source_cumul": {"cumul": True},

@@ -187,6 +187,12 @@ class ExperimentConfig(BaseModel):
     train_ep: int = Field(2, ge=1, description="Epochs on the first task.")
     train_ep_inc: int | None = Field(None, ge=1, description="Epochs on each later task; null: as train_ep.")
 
+    precision: Literal["float32", "bf16"] = Field(
+        "float32",
+        description="Numbers that a net multiplies in training: float32, or bf16 (bfloat16, by autocast), faster where "
+        "the processor is made for it; weights, steps, what methods compute and tests stay in float32.",
+    )
+
     # Evaluation and bookkeeping
     eval_mb_size: int = Field(1000, ge=1, description="Samples in a test mini-batch; changes the speed only.")
     eval_every: int = Field(1, ge=1, description="Tasks from one test of all tasks to the next.")

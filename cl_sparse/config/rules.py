@@ -179,6 +179,8 @@ def _check_net(config: ExperimentConfig, dataset: str | None) -> None:
         raise ClashError(
             "weights", "sparse is for an MLP (cnn false): a CNN stores its weights as masked: choose masked"
         )
+    if config.precision == "bf16" and (config.weights == "sparse" or config.compute == "winners"):
+        raise ClashError("precision", "bf16 goes with weights: masked and compute: auto or reference: choose float32")
     _check_weights(config)
     narrowest = min(config.effective_widths)
     if config.sparsify and round(config.percent_on_fc * narrowest) < 1:

@@ -29,6 +29,7 @@ class KWinnersBase(nn.Module):
 
     boost_strength: Tensor
     duty_cycle: Tensor
+    break_ties: bool
     observed: bool = False
     """Whether a passive pass is under way: as many winners as in training, and the duty cycle stays."""
 
@@ -119,6 +120,10 @@ class KWinnersBase(nn.Module):
         """Count winners anew for another :attr:`width`; whoever calls it resizes the duty cycle."""
         raise TypeError(f"a {type(self).__name__} cannot be resized to {width}")
 
+    def _breaks_ties(self, x: Tensor) -> bool:
+        """Return whether exactly k win: in 16 bits many units tie that do not otherwise."""
+        return self.break_ties or x.dtype in (torch.float16, torch.bfloat16)
+
     def _set_units(self, n: int, k: int, k_inference: int) -> None:
         self.n, self.k, self.k_inference = n, k, min(k_inference, n)
 
@@ -153,7 +158,7 @@ class KWinners(KWinnersBase):
         boost_strength_factor: factor on the boost strength at each :meth:`update_boost_strength`.
         duty_cycle_period: number of recent samples that the duty cycle averages over.
         break_ties: True for exactly k winners (of units that tie, the ones that ``torch.topk`` takes), False to let all
-            units that tie with the k-th win too.
+            units that tie with the k-th win too (never in 16 bits, where ties are many).
         relu: drop winners that are not positive.
         inplace: may overwrite the input.
 
@@ -194,7 +199,7 @@ class KWinners(KWinnersBase):
             raise ValueError(f"KWinners: the input must be of shape (B, {self.n}), not {tuple(x.shape)}")
         k = self.k_now
         ranking = boosted(x, self.duty_cycle, self.boost_strength)
-        out, winners = keep_winners(x, ranking, k, self.break_ties, self.relu, self.inplace, excluded)
+        out, winners = keep_winners(x, ranking, k, self._breaks_ties(x), self.relu, self.inplace, excluded)
         if self.counts_now:
             if winners is None:
                 self.update_duty_cycle(out)

@@ -25,7 +25,8 @@ class KWinners2d(KWinnersBase):
         boost_strength_factor: factor on the boost strength at each :meth:`update_boost_strength`.
         duty_cycle_period: number of recent samples that the duty cycle averages over.
         local: winners among the channels of each location.
-        break_ties: True for exactly k winners, False to let all units that tie with the k-th win too.
+        break_ties: True for exactly k winners, False to let all units that tie with the k-th win too (never in
+            16 bits, where ties are many).
         relu: drop winners that are not positive.
         inplace: may overwrite the input.
 
@@ -68,7 +69,7 @@ class KWinners2d(KWinnersBase):
             self._count_units(units)
         k = self.k_now
         out = kwinners2d(
-            x, self.duty_cycle, k, self.boost_strength, self.local, self.break_ties, self.relu, self.inplace
+            x, self.duty_cycle, k, self.boost_strength, self.local, self._breaks_ties(x), self.relu, self.inplace
         )
         if self.counts_now:
             self.update_duty_cycle(out)

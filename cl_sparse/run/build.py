@@ -169,7 +169,8 @@ def _compute(config: ExperimentConfig) -> str:
             "gradients of all units have to be there at every step: choose auto"
         )
     # Rows that wait take scaled steps exactly only if nothing decays, or if the factors are 0 and 1.
-    dense = looking or (slowing and config.weight_decay) or (config.compute == "auto" and config.optimizer != "sgd")
+    auto = config.compute == "auto" and (config.optimizer != "sgd" or config.precision != "float32")
+    dense = looking or (slowing and config.weight_decay) or auto
     return "reference" if dense else config.compute
 
 
@@ -246,6 +247,8 @@ def build_learner(
         "device": device,
     }
     if isinstance(model, FixedNet):
+        if config.precision != "float32":
+            raise UserError(f"{config.place('precision')}: fixed features are not multiplied in it: choose float32")
         drawn = torch.Generator().manual_seed(derive_seed(config.effective_net_seed(seed), "features"))
         classes = class_table(benchmark).to(device)
         return ClosedFormLearner(model=model, class_of=classes, generator=drawn, plugins=list(probes), **keywords)
@@ -259,7 +262,8 @@ def build_learner(
     if on_top is not None:
         plugins.append(on_top)
     plugins += [*probes, *(plugin for plugin in methods if plugin.acts_last)]
-    return Learner(model=model, plugins=plugins, loss_outputs=config.loss_outputs, **keywords)
+    keywords |= {"loss_outputs": config.loss_outputs, "precision": config.precision}
+    return Learner(model=model, plugins=plugins, **keywords)
 
 
 def _check_batches(config: ExperimentConfig, benchmark: Benchmark) -> None:

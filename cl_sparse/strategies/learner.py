@@ -19,6 +19,7 @@ from cl_sparse.data.drawn import drawn_generator
 from cl_sparse.strategies.dense_methods import check_dense_methods
 
 LossOutputs = Literal["all", "seen", "current"]
+Precision = Literal["float32", "bf16"]
 
 
 class Learner(SupervisedTemplate):
@@ -52,6 +53,7 @@ class Learner(SupervisedTemplate):
         self,
         *,
         loss_outputs: LossOutputs = "all",
+        precision: Precision = "float32",
         evaluator: EvaluationPlugin | Callable[[], EvaluationPlugin] | None = None,
         plugins: Sequence[BasePlugin] | None = None,
         **keywords: Any,
@@ -63,6 +65,7 @@ class Learner(SupervisedTemplate):
             self.plugins.remove(self.evaluator)
         check_dense_methods(self.model, self.optimizer, self.plugins)
         self.loss_outputs = loss_outputs
+        self.precision: Precision = precision
         self.classes_seen: set[int] = set()
         self._competing: dict[bool, Tensor | None] = {True: None, False: None}  # by whether it trains
 
@@ -84,9 +87,10 @@ class Learner(SupervisedTemplate):
 
     def forward(self) -> Tensor:
         """Return the logits of the current mini-batch, (batch, outputs); in evaluation restricted to what competes."""
-        model = self.model
-        told = getattr(model, "needs_task_labels", False) or is_multi_task_module(model)
-        logits: Tensor = model(self.mb_x, self.mb_task_id) if told else model(self.mb_x)
+        if self.is_training and self.precision == "bf16":
+            with torch.autocast(self.device.type, torch.bfloat16):
+                return self._logits().float()
+        logits = self._logits()
         return logits if self.is_training else self._restricted(logits, torch.finfo(logits.dtype).min, self.mb_y)
 
     def criterion(self) -> Tensor:
@@ -97,6 +101,12 @@ class Learner(SupervisedTemplate):
         """Return the training loss of logits (batch, outputs) for labels (batch,), over the outputs that compete."""
         loss: Tensor = self._criterion(self._restricted(logits, -torch.inf, y), y)
         return loss
+
+    def _logits(self) -> Tensor:
+        model = self.model
+        told = getattr(model, "needs_task_labels", False) or is_multi_task_module(model)
+        logits: Tensor = model(self.mb_x, self.mb_task_id) if told else model(self.mb_x)
+        return logits
 
     def _outputs(self, classes: set[int]) -> Tensor | None:
         restrict = self.loss_outputs != "all" and classes  # an untrained net predicts among all

@@ -1,0 +1,100 @@
+"""Training in bfloat16: what is rounded, and what stays in float32."""
+
+import pytest
+import torch
+from torch import nn
+
+from cl_sparse.errors import UserError
+from cl_sparse.layers import KWinners
+from cl_sparse.plugins import Plugin
+from tests.conftest import small_config
+
+
+class Watch(Plugin):
+    """Keeps the images, logits and labels of training, those of evaluation, and the loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trained, self.tested = [], []
+
+    def after_backward(self, strategy, **kwargs):
+        weights = {name: p.detach().clone() for name, p in strategy.model.named_parameters()}
+        grads = {name: p.grad.clone() for name, p in strategy.model.named_parameters()}
+        self.trained.append((strategy.mb_x, strategy.mb_y, strategy.mb_output.detach(), strategy.loss, weights, grads))
+
+    def after_eval_forward(self, strategy, **kwargs):
+        self.tested.append((strategy.mb_x, strategy.mb_output))
+
+
+def one_task(make_run, **parameters):
+    watch = Watch()
+    run = make_run(scenario="domain", hidden_layers=2, dropout=0, **parameters)
+    run.learner.plugins.append(watch)
+    run._train(0)
+    return run, watch
+
+
+def reference(net: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
+    """Linear layers of inputs and weights that are rounded to bfloat16, as are their outputs."""
+    for layer in net:
+        if isinstance(layer, nn.Linear):
+            rounded = [part.bfloat16().float() for part in (x, layer.weight, layer.bias)]
+            x = nn.functional.linear(*rounded).bfloat16().float()
+        else:
+            x = layer(x)
+    return x
+
+
+def test_training_multiplies_rounded_numbers_and_tests_do_not(make_run):
+    run, watch = one_task(make_run, precision="bf16")
+    x, y, logits, loss, weights, grads = watch.trained[3]
+    run.learner.model.load_state_dict(weights, strict=False)
+    model = run.learner.model
+    layers = [m for m in model.modules() if isinstance(m, nn.Linear | nn.ReLU)]
+    net = nn.Sequential(nn.Flatten(), *layers)
+    torch.testing.assert_close(logits, reference(net, x), atol=2e-2, rtol=0)
+    assert logits.dtype == loss.dtype == torch.float32
+    assert not torch.equal(logits, net(x)) and torch.equal(loss.squeeze(), nn.CrossEntropyLoss()(logits, y))
+    model.zero_grad()
+    nn.CrossEntropyLoss()(net(x), y).backward()
+    for name, exact in model.named_parameters():
+        assert exact.dtype == grads[name].dtype == torch.float32
+        assert 0 < torch.dist(grads[name], exact.grad) < 0.1 * exact.grad.norm()
+    run._test(0)
+    x, outputs = watch.tested[-1]
+    with torch.no_grad():
+        assert torch.equal(outputs, model.eval()(x))
+
+
+def test_float32_rounds_nothing(make_run):
+    run, watch = one_task(make_run)
+    x, _, logits, _, weights, _ = watch.trained[3]
+    run.learner.model.load_state_dict(weights, strict=False)
+    with torch.no_grad():
+        assert torch.equal(logits, run.learner.model(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_exactly_k_win_among_rounded_numbers(dtype):
+    x = torch.rand(50, 500).to(dtype)  # a few hundred different values, so that many tie
+    layer = KWinners(500, percent_on=0.1, boost_strength=0)
+    assert ((layer(x) != 0).sum(dim=1) == 50).all()
+    assert ((layer(x.float()) != 0).sum(dim=1) > 50).any()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sparsify": True, "weight_sparsity_fc": 0.5, "weights": "sparse"},
+        {"sparsify": True, "percent_on_fc": 0.1, "compute": "winners"},
+    ],
+)
+def test_what_loops_in_float32_is_refused(wrong):
+    with pytest.raises(UserError, match="precision: bf16 goes with weights: masked"):
+        small_config(precision="bf16", **wrong)
+
+
+def test_fixed_features_are_refused(make_run):
+    plugins = [{"name": "random_code", "units": 30}, {"name": "ridge"}]
+    with pytest.raises(UserError, match="precision: fixed features"):
+        make_run(precision="bf16", train_ep=1, plugins=plugins)
