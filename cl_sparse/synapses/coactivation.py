@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from cl_sparse.synapses.passes import as_rows, outputs_as_rows
+from cl_sparse.synapses.passes import as_rows, in_full, outputs_as_rows
 
 
 class Coactivation:
@@ -110,7 +110,7 @@ class Coactivation:
         for reader in () if isinstance(layer, nn.Conv2d) else self.readers.get(name, ()):
             if reader in seen:
                 return seen[reader][0]
-        output = seen[name][1].detach()
+        output = in_full(seen[name][1].detach())
         rows = output if output.dim() == 2 else outputs_as_rows(layer, output).flatten(0, 1)
         return self._activity(f"{name}, units", rows)
 
@@ -132,7 +132,7 @@ class Coactivation:
     def _see(self, name: str) -> Any:
         def forward(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             if module.training and torch.is_grad_enabled():
-                x = inputs[0].detach()
+                x = in_full(inputs[0].detach())
                 rows = x if x.dim() == 2 else as_rows(module, x).flatten(0, 1)
                 self._seen[name] = self._activity(name, rows), output
 

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from cl_sparse.synapses.importance import fisher
+from cl_sparse.synapses.importance import LABELS, TEMPERATURE, Likelihood, fisher
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.quadratic import HOLD, Hold, Quadratic
 
@@ -30,6 +30,7 @@ class ElasticWeights(Quadratic):
         labels: "drawn" from the net's predictions, which makes F the Fisher information; "given": those of the data
             (the empirical Fisher information).
         samples: of a task to average over, its first ones; None: all.
+        temperature: of the predictions, see ``Likelihood``; 1, as in the papers.
         mode: "penalty" or "proximal", see ``Quadratic``.
 
     Raises:
@@ -44,19 +45,15 @@ class ElasticWeights(Quadratic):
         decay: Annotated[
             float | None, Field(ge=0, le=1, description="γ of the online form; null: a spring for every task.")
         ] = None,
-        labels: Annotated[
-            Literal["drawn", "given"],
-            Field(description="drawn: from the net's predictions (Fisher information); given: the data's (empirical)."),
-        ] = "drawn",
+        labels: Annotated[Literal["drawn", "given"], Field(description=LABELS)] = "drawn",
         samples: Annotated[int | None, Field(ge=1, description="Of a task to average over; null: all.")] = None,
+        temperature: Annotated[float, Field(gt=0, description=TEMPERATURE)] = 1.0,
         mode: Annotated[Hold, Field(description=HOLD)] = "proximal",
     ) -> None:
-        if not c >= 0 or not (decay is None or 0 <= decay <= 1) or not (samples is None or samples >= 1):
-            raise ValueError(
-                f"c must be at least 0, decay from 0 to 1, samples at least 1, not {c}, {decay}, {samples}"
-            )
+        if not c >= 0 or not (decay is None or 0 <= decay <= 1):
+            raise ValueError(f"c must be at least 0, decay from 0 to 1, not {c}, {decay}")
         super().__init__(c / 2, mode)
-        self.decay, self.labels, self.samples = decay, labels, samples
+        self.decay, self.likelihood = decay, Likelihood(labels, samples, temperature)
 
     def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
         """Start with no importance; see ``Quadratic``."""
@@ -84,4 +81,4 @@ class ElasticWeights(Quadratic):
         Args:
             batches: ``(x, y, task labels)``.
         """
-        return fisher(self.ledger.model, batches, self.generator, self.labels, self.samples)
+        return fisher(self.ledger.model, batches, self.generator, self.likelihood)

@@ -1,6 +1,7 @@
 """How much a task needs each synapse: what is asked when it ends, of the net as it is then."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -19,35 +20,62 @@ from cl_sparse.synapses.passes import (
 )
 
 Batches = Iterable[tuple[Tensor, ...]]
+LABELS = "drawn: from the net's predictions (Fisher information); given: the data's (empirical)."
+TEMPERATURE = "Of the predictions that the information is of: above 1, also what the net is sure of counts."
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Of what the Fisher information is taken: log p(y|x), p = softmax(logits / temperature).
+
+    A net that is sure of its training data has a Fisher information of nearly nothing, and what holds the first task's
+    synapses by it holds nothing. A temperature above 1, as distillation has it (Hinton, Vinyals and Dean 2015), asks
+    how much the logits depend on a synapse even there.
+
+    Attributes:
+        labels: y is "drawn" from p, or "given": the data's (the empirical Fisher information).
+        samples: the first ones, to average over; None: all.
+        temperature: above 0; 1: the net's own predictions.
+    """
+
+    labels: Literal["drawn", "given"] = "drawn"
+    samples: int | None = None
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if not (self.samples is None or self.samples >= 1) or not self.temperature > 0:
+            raise ValueError(f"samples must be at least 1, temperature above 0, not {self.samples}, {self.temperature}")
+
+    def summed(self, generator: torch.Generator) -> Callable[[Tensor, Tensor], Tensor]:
+        """Return the function from logits (batch, outputs) and the data's y to Σ log p(y|x); ``generator`` draws y."""
+
+        def log_likelihood(logits: Tensor, y: Tensor) -> Tensor:
+            log_p = (logits / self.temperature).log_softmax(1)
+            return log_p.gather(1, (y if self.labels == "given" else _drawn(log_p, generator))[:, None]).sum()
+
+        return log_likelihood
 
 
 def fisher(
-    model: nn.Module,
-    batches: Batches,
-    generator: torch.Generator,
-    labels: Literal["drawn", "given"] = "drawn",
-    samples: int | None = None,
+    model: nn.Module, batches: Batches, generator: torch.Generator, of: Likelihood | None = None
 ) -> dict[str, Tensor]:
     """Return the mean over samples of the squared gradient of log p(y|x), each sample's own, by the parameter's name.
 
-    With y drawn from what the net predicts it is the diagonal of the Fisher information.
+    With y drawn from p it is the diagonal of the Fisher information.
 
     Args:
         model: as it is when the task has ended.
         batches: ``(x, y, task labels)``.
         generator: draws y.
-        labels: "drawn" from the net's predictions, or "given": the data's (the empirical Fisher information).
-        samples: the first ones, to average over; None: all.
+        of: the likelihood, and of which samples; None: of the net's predictions, all.
     """
-    return per_sample_mean(model, batches, _log_likelihood(labels, generator), torch.square, samples)
+    of = of or Likelihood()
+    return per_sample_mean(model, batches, of.summed(generator), torch.square, of.samples)
 
 
 def fisher_factors(
-    model: nn.Module,
-    batches: Batches,
-    generator: torch.Generator,
-    labels: Literal["drawn", "given"] = "drawn",
-    samples: int | None = None,
+    model: nn.Module, batches: Batches, generator: torch.Generator, of: Likelihood | None = None
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Return A and B of each layer, B⊗A being close to the Fisher information about its weights and biases.
 
@@ -59,18 +87,18 @@ def fisher_factors(
         model: as it is when the task has ended.
         batches: ``(x, y, task labels)``.
         generator: draws y.
-        labels: "drawn" from the net's predictions, or "given": the data's (the empirical Fisher information).
-        samples: the first ones, to average over; None: all.
+        of: the likelihood, and of which samples; None: of the net's predictions, all.
 
     Returns:
         (inputs + 1, inputs + 1) and (units, units), double, by the name of each layer that was called.
     """
+    of = of or Likelihood()
     layers, seen = weight_layers(model), 0
     sums: dict[str, tuple[Tensor, Tensor]] = {}
     rows: dict[str, int] = {}
     with observing(model):
-        for batch in first(batches, samples):
-            for name, a, delta in inputs_and_gradients(model, layers, batch, _log_likelihood(labels, generator)):
+        for batch in first(batches, of.samples):
+            for name, a, delta in inputs_and_gradients(model, layers, batch, of.summed(generator)):
                 a, delta = nn.functional.pad(a, (0, 1), value=1.0).flatten(0, 1), delta.flatten(0, 1)
                 inputs, units = (a.T @ a).double(), (delta.T @ delta).double()
                 old = sums.get(name, (torch.zeros_like(inputs), torch.zeros_like(units)))
@@ -123,16 +151,6 @@ def use(model: nn.Module, batches: Batches, readers: Mapping[str, Sequence[str]]
                 sums[name] = sums[name] + both if name in sums else both
             seen += len(batch[0])
     return {name: found / max(1, seen) for name, found in sums.items()}
-
-
-def _log_likelihood(
-    labels: Literal["drawn", "given"], generator: torch.Generator
-) -> Callable[[Tensor, Tensor], Tensor]:
-    def log_likelihood(logits: Tensor, y: Tensor) -> Tensor:
-        log_p = logits.log_softmax(1)
-        return log_p.gather(1, (y if labels == "given" else _drawn(log_p, generator))[:, None]).sum()
-
-    return log_likelihood
 
 
 def _drawn(log_p: Tensor, generator: torch.Generator) -> Tensor:

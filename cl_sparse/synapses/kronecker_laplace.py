@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from cl_sparse.synapses.importance import fisher_factors
+from cl_sparse.synapses.importance import LABELS, TEMPERATURE, Likelihood, fisher_factors
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
 from cl_sparse.synapses.passes import weight_layers
@@ -36,6 +36,7 @@ class KroneckerLaplace(Mechanism):
         labels: "drawn" from the net's predictions, which makes B⊗A an estimate of the Fisher information; "given":
             those of the data.
         samples: of a task to average over, its first ones; None: all.
+        temperature: of the predictions, see ``Likelihood``; 1, as in the paper.
         every: steps from one pull to the next; each costs four products of the size of the layer.
 
     Raises:
@@ -50,16 +51,14 @@ class KroneckerLaplace(Mechanism):
     def __init__(
         self,
         c: Annotated[float, Field(ge=0, description="Strength; 0 is plain training.")] = 100.0,
-        labels: Annotated[
-            Literal["drawn", "given"],
-            Field(description="drawn: from the net's predictions (Fisher information); given: the data's (empirical)."),
-        ] = "drawn",
+        labels: Annotated[Literal["drawn", "given"], Field(description=LABELS)] = "drawn",
         samples: Annotated[int | None, Field(ge=1, description="Of a task to average over; null: all.")] = 10_000,
+        temperature: Annotated[float, Field(gt=0, description=TEMPERATURE)] = 1.0,
         every: Annotated[int, Field(ge=1, description="Steps from one pull to the next.")] = 10,
     ) -> None:
-        if not c >= 0 or not (samples is None or samples >= 1) or every < 1:
-            raise ValueError(f"c must be at least 0, samples and every at least 1, not {c}, {samples}, {every}")
-        self.c, self.labels, self.samples, self.every = c, labels, samples, every
+        if not c >= 0 or every < 1:
+            raise ValueError(f"c must be at least 0, every at least 1, not {c}, {every}")
+        self.c, self.every, self.likelihood = c, every, Likelihood(labels, samples, temperature)
 
     def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
         """Start with nothing held.
@@ -93,7 +92,7 @@ class KroneckerLaplace(Mechanism):
         """Make up for the last steps, and add the task's information."""
         self._pull()
         self._steps = 0
-        found = fisher_factors(self.ledger.model, batches, self.generator, self.labels, self.samples)
+        found = fisher_factors(self.ledger.model, batches, self.generator, self.likelihood)
         for name, (inputs, units) in found.items():
             old = self.factors.get(name, (torch.zeros_like(inputs), torch.zeros_like(units)))
             self._remember(name, (old[0] + inputs, old[1] + units), self.tasks.get(name, 0) + 1)

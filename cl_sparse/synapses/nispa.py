@@ -12,6 +12,7 @@ from cl_sparse.errors import UserError
 from cl_sparse.layers.consumers import Consumers
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
+from cl_sparse.synapses.passes import in_full
 from cl_sparse.synapses.synapses import Synapses
 from cl_sparse.synapses.update_scale import scale_updates
 
@@ -179,8 +180,8 @@ class Nispa(Mechanism):
     def _watch(self, layer: str) -> Any:
         def forward(module: nn.Module, _: Any, output: Tensor) -> None:
             if module.training and output.requires_grad:
-                active = output.detach().relu().flatten(2).sum(2) if output.dim() > 2 else output.detach().relu()
-                self.activity[layer] += active.sum(0).cpu()
+                active = in_full(output.detach()).relu()
+                self.activity[layer] += (active.flatten(2).sum(2) if active.dim() > 2 else active).sum(0).cpu()
 
         return forward
 

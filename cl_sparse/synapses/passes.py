@@ -26,6 +26,11 @@ def logits_of(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
     return logits
 
 
+def in_full(x: Tensor) -> Tensor:
+    """Return what passed a layer, in float32 if that was in 16 bits (autocast): to be added up."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
 def first(batches: Iterable[tuple[Tensor, ...]], samples: int | None) -> Iterator[tuple[Tensor, ...]]:
     """Yield batches up to so many samples in all."""
     left = samples

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
 from cl_sparse.synapses.observing import observing
-from cl_sparse.synapses.passes import as_rows, logits_of, outputs_as_rows, watching, weight_layers
+from cl_sparse.synapses.passes import as_rows, in_full, logits_of, outputs_as_rows, watching, weight_layers
 from cl_sparse.synapses.step import Step
 
 LEAVE = "Layers that change freely, as patterns of their names: [classifier*] for a head per task."
@@ -164,9 +164,9 @@ class Projection(Mechanism, ABC):
     def _watch(self, name: str) -> Callable[..., None]:
         def forward(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             if module.training and output.requires_grad:
-                x = inputs[0].detach()
+                x = in_full(inputs[0].detach())
                 output.register_hook(  # type: ignore[no-untyped-call]  # torch leaves it untyped
-                    lambda gradient: self._calls.append((name, x, gradient.detach()))
+                    lambda gradient: self._calls.append((name, x, in_full(gradient.detach())))
                 )
 
         return forward

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from cl_sparse.layers import rezero_weights
 from cl_sparse.synapses import KroneckerLaplace, Ledger, observing, scale_updates
-from cl_sparse.synapses.importance import fisher_factors
+from cl_sparse.synapses.importance import Likelihood, fisher_factors
 from cl_sparse.synapses.passes import watching
 from tests.synapses.nets import NETS, OPTIMIZERS, batch
 
@@ -43,7 +43,7 @@ def whole(weights: dict[str, Tensor], name: str) -> Tensor:
 def test_for_one_sample_the_factors_are_exact() -> None:
     net, _ = made("dense")
     x, y = batch(3, 1)
-    found = fisher_factors(net, [(x.double(), y)], torch.Generator(), "given")
+    found = fisher_factors(net, [(x.double(), y)], torch.Generator(), Likelihood("given"))
     for name, layer in (("0", net[0]), ("2", net[2])):
         gradients = torch.autograd.grad(net(x.double()).log_softmax(1)[0, y[0]], [layer.weight, layer.bias])
         gradient = torch.cat([gradients[0], gradients[1][:, None]], 1).flatten()
@@ -74,13 +74,13 @@ def test_factors_are_means_over_single_samples(kind: str) -> None:
                 units = sum(torch.outer(d, d) for d in delta)
                 old = sums.get(name, (0, 0))
                 sums[name] = (old[0] + inputs / 11, old[1] + units / 11)
-    found = fisher_factors(net, samples(0), torch.Generator(), "given")
+    found = fisher_factors(net, samples(0), torch.Generator(), Likelihood("given"))
     assert set(found) == set(layers)
     for name, (inputs, units) in found.items():
         torch.testing.assert_close(inputs, sums[name][0])
         torch.testing.assert_close(units, sums[name][1])
-    limited = fisher_factors(net, samples(0), torch.Generator(), "given", 7)
-    for name, (inputs, _) in fisher_factors(net, samples(0)[:1], torch.Generator(), "given").items():
+    limited = fisher_factors(net, samples(0), torch.Generator(), Likelihood("given", 7))
+    for name, (inputs, _) in fisher_factors(net, samples(0)[:1], torch.Generator(), Likelihood("given")).items():
         torch.testing.assert_close(limited[name][0], inputs)
 
 
@@ -96,7 +96,7 @@ def test_a_pull_solves_the_dense_system(kind: str, every: int) -> None:
     for task in range(2):
         ledger.before_task(task)
         ledger.after_task(task, samples(task))
-        for name, new in fisher_factors(net, samples(task), torch.Generator(), "given").items():
+        for name, new in fisher_factors(net, samples(task), torch.Generator(), Likelihood("given")).items():
             old = sums.get(name, (torch.zeros_like(new[0]), torch.zeros_like(new[1])))
             sums[name] = (old[0] + new[0], old[1] + new[1])
     anchor = {name: value.clone() for name, value in plain.current().items()}

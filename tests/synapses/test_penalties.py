@@ -210,7 +210,7 @@ def test_what_cannot_be_told_apart_is_refused() -> None:
     [
         (lambda: ElasticWeights(c=-1), "c must be at least 0"),
         (lambda: ElasticWeights(decay=2), "decay from 0 to 1"),
-        (lambda: ElasticWeights(samples=0), "samples at least 1"),
+        (lambda: ElasticWeights(samples=0), "samples must be at least 1"),
         (lambda: AwareSynapses(c=float("nan")), "c must be at least 0"),
     ],
 )
