@@ -1,5 +1,6 @@
 """Training in bfloat16: what is rounded, and what stays in float32."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -7,7 +8,9 @@ from torch import nn
 from cl_sparse.errors import UserError
 from cl_sparse.layers import KWinners
 from cl_sparse.plugins import Plugin
-from tests.conftest import small_config
+from cl_sparse.run.one_run import Observer, Run
+from tests.conftest import small_benchmark, small_config
+from tests.learner_examples import LEARNERS
 
 
 class Watch(Plugin):
@@ -98,3 +101,23 @@ def test_fixed_features_are_refused(make_run):
     plugins = [{"name": "random_code", "units": 30}, {"name": "ridge"}]
     with pytest.raises(UserError, match="precision: fixed features"):
         make_run(precision="bf16", train_ep=1, plugins=plugins)
+
+
+FIXED = ("patch_code", "random_code")
+TRAINED = [
+    name
+    for name, own in LEARNERS.items()
+    if own.get("weights") != "sparse" and own.get("compute") != "winners"
+    if not any(plugin["name"] in FIXED for plugin in own.get("plugins", ()))
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_method_learns_as_well(name, tmp_path):
+    found = []
+    for precision in ("float32", "bf16"):
+        config = small_config(**{**LEARNERS[name], "precision": precision, "dropout": 0})
+        run = Run(config, small_benchmark(config, 3), 3, torch.device("cpu"), Observer())
+        found.append(np.nanmean(np.asarray(run.run(tmp_path / f"{precision}.pt")["accs"], dtype=float)))
+    assert abs(found[1] - found[0]) < 0.1  # of some twenty test samples a task, five tasks

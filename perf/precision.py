@@ -1,0 +1,53 @@
+"""What training in bfloat16 gains over float32, by the net's width."""
+
+import statistics
+import tempfile
+from pathlib import Path
+
+import torch
+
+from cl_sparse.config.experiments import load_experiments
+from cl_sparse.run import build
+from cl_sparse.run.one_run import Observer, Run
+
+BASE = "permuted_mnist_10_sequential"
+ONE_TASK = {"num_batch": 1, "train_ep": 1, "train_subset": 12_800, "test_subset": 1000, "record_stats": False}
+CNN = {"cnn": True, "conv_channels": [32, 64], "kernel_size": 3, "padding": True, "pool": 2, "hidden_layers": 1}
+NETS: dict[str, dict[str, object]] = {
+    "784-400-400-10": {"hidden_units": 400},
+    "784-1000-1000-10": {"hidden_units": 1000},
+    "784-2000-2000-10": {"hidden_units": 2000},
+    "3x3 convolutions 32, 64, pooled": {**CNN, "hidden_units": 256},
+}
+PRECISIONS = ("float32", "bf16")
+
+
+def run(rounds: int = 5) -> list[dict[str, object]]:
+    """Return the time of a training step of each net in either precision, and their ratio."""
+    rows: list[dict[str, object]] = []
+    for net, settings in NETS.items():
+        times: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
+        for timed in range(rounds + 1):
+            for precision in PRECISIONS:
+                seconds = _step({**ONE_TASK, **settings, "precision": precision})
+                if timed:
+                    times[precision].append(seconds)
+        full, half = (times[precision] for precision in PRECISIONS)
+        rows.append(
+            {
+                "net": net,
+                "float32: ms a step": round(1e3 * statistics.median(full), 2),
+                "bf16: ms a step": round(1e3 * statistics.median(half), 2),
+                "x faster": round(statistics.median(a / b for a, b in zip(full, half, strict=True)), 2),
+            }
+        )
+    return rows
+
+
+def _step(settings: dict[str, object]) -> float:
+    config = load_experiments().config(BASE, settings)
+    benchmark = build.build_benchmark(config, 0, None)
+    run = Run(config, benchmark, 0, torch.device("cpu"), Observer())
+    with tempfile.TemporaryDirectory() as folder:
+        stats = run.run(Path(folder) / "checkpoint.pt")
+    return float(stats["seconds"]["train"][0] / stats["steps"][0])
