@@ -67,7 +67,8 @@ class UnitFilter(nn.Module, ABC):
         if not isinstance(x, Tensor) or x.dim() < 2 or x.shape[1] != self.n:
             given = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
             raise ValueError(f"{type(self).__name__}: the input must be of shape (B, {self.n}, ...), not {given}")
-        return x * self.drawn_factors().view(-1, *[1] * (x.dim() - 2))
+        filtered = x * self.drawn_factors().view(-1, *[1] * (x.dim() - 2))
+        return filtered.to(x.dtype)  # what follows is to know that it was rounded (autocast)
 
     def extra_repr(self) -> str:
         """Return the settings, for ``repr``."""

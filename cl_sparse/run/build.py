@@ -263,7 +263,10 @@ def build_learner(
         plugins.append(on_top)
     plugins += [*probes, *(plugin for plugin in methods if plugin.acts_last)]
     keywords |= {"loss_outputs": config.loss_outputs, "precision": config.precision}
-    return Learner(model=model, plugins=plugins, **keywords)
+    try:
+        return Learner(model=model, plugins=plugins, **keywords)
+    except ValueError as error:
+        raise UserError(f"{config.name}: {error}") from error
 
 
 def _check_batches(config: ExperimentConfig, benchmark: Benchmark) -> None:

@@ -17,9 +17,9 @@ from avalanche.training.templates import SupervisedTemplate
 from cl_sparse.data import BatchLoader, ids, stream_of
 from cl_sparse.data.drawn import drawn_generator
 from cl_sparse.strategies.dense_methods import check_dense_methods
+from cl_sparse.strategies.precision import Precision, check_precision
 
 LossOutputs = Literal["all", "seen", "current"]
-Precision = Literal["float32", "bf16"]
 
 
 class Learner(SupervisedTemplate):
@@ -45,8 +45,8 @@ class Learner(SupervisedTemplate):
         classes_seen: the labels in all data trained on so far.
 
     Raises:
-        ValueError: there is more than one evaluator, or a method of Avalanche's that cannot work with how the model
-            computes.
+        ValueError: there is more than one evaluator, or a method of Avalanche's, or a precision, that cannot work with
+            how the model computes.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Learner(SupervisedTemplate):
         super().__init__(evaluator=evaluators[0] if evaluators else None, plugins=others, **keywords)
         if not evaluators:  # Avalanche makes one without metrics, which costs a small net's step a tenth more
             self.plugins.remove(self.evaluator)
+        check_precision(self.model, precision)
         check_dense_methods(self.model, self.optimizer, self.plugins)
         self.loss_outputs = loss_outputs
         self.precision: Precision = precision

@@ -47,7 +47,7 @@ class ElasticWeights(Quadratic):
         ] = None,
         labels: Annotated[Literal["drawn", "given"], Field(description=LABELS)] = "drawn",
         samples: Annotated[int | None, Field(ge=1, description="Of a task to average over; null: all.")] = None,
-        temperature: Annotated[float, Field(gt=0, description=TEMPERATURE)] = 1.0,
+        temperature: Annotated[float, Field(ge=0.01, le=100, description=TEMPERATURE)] = 1.0,
         mode: Annotated[Hold, Field(description=HOLD)] = "proximal",
     ) -> None:
         if not c >= 0 or not (decay is None or 0 <= decay <= 1):

@@ -21,7 +21,10 @@ from cl_sparse.synapses.passes import (
 
 Batches = Iterable[tuple[Tensor, ...]]
 LABELS = "drawn: from the net's predictions (Fisher information); given: the data's (empirical)."
-TEMPERATURE = "Of the predictions that the information is of: above 1, also what the net is sure of counts."
+TEMPERATURE = (
+    "Of the predictions that the information is of: above 1, also what the net is sure of counts, "
+    "and c means less, by the temperature's square."
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,11 @@ class Likelihood:
     Attributes:
         labels: y is "drawn" from p, or "given": the data's (the empirical Fisher information).
         samples: the first ones, to average over; None: all.
-        temperature: above 0; 1: the net's own predictions.
+        temperature: .01 to 100; 1: the net's own predictions. Gradients, as functions of the logits, are smaller by
+            it, and the information by its square: a strength means less.
+
+    Raises:
+        ValueError: unknown labels, or a number out of range.
     """
 
     labels: Literal["drawn", "given"] = "drawn"
@@ -44,8 +51,12 @@ class Likelihood:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        if not (self.samples is None or self.samples >= 1) or not self.temperature > 0:
-            raise ValueError(f"samples must be at least 1, temperature above 0, not {self.samples}, {self.temperature}")
+        if self.labels not in ("drawn", "given"):
+            raise ValueError(f"labels must be drawn or given, not {self.labels!r}")
+        if not (self.samples is None or self.samples >= 1) or not 0.01 <= self.temperature <= 100:
+            raise ValueError(
+                f"samples must be at least 1, temperature from .01 to 100, not {self.samples}, {self.temperature}"
+            )
 
     def summed(self, generator: torch.Generator) -> Callable[[Tensor, Tensor], Tensor]:
         """Return the function from logits (batch, outputs) and the data's y to Σ log p(y|x); ``generator`` draws y."""

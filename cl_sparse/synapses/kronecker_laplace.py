@@ -53,7 +53,7 @@ class KroneckerLaplace(Mechanism):
         c: Annotated[float, Field(ge=0, description="Strength; 0 is plain training.")] = 100.0,
         labels: Annotated[Literal["drawn", "given"], Field(description=LABELS)] = "drawn",
         samples: Annotated[int | None, Field(ge=1, description="Of a task to average over; null: all.")] = 10_000,
-        temperature: Annotated[float, Field(gt=0, description=TEMPERATURE)] = 1.0,
+        temperature: Annotated[float, Field(ge=0.01, le=100, description=TEMPERATURE)] = 1.0,
         every: Annotated[int, Field(ge=1, description="Steps from one pull to the next.")] = 10,
     ) -> None:
         if not c >= 0 or every < 1:

@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from cl_sparse.errors import UserError
-from cl_sparse.layers import KWinners
+from cl_sparse.layers import KWinners, SETLinear, SparseLinear, WinnerLinear
 from cl_sparse.plugins import Plugin
 from cl_sparse.run.one_run import Observer, Run
+from cl_sparse.strategies import Learner
 from tests.conftest import small_benchmark, small_config
 from tests.learner_examples import LEARNERS
 
@@ -98,18 +99,65 @@ def test_what_loops_in_float32_is_refused(wrong):
         small_config(precision="bf16", **wrong)
 
 
+@pytest.mark.parametrize("wrong", ["fp16", "BF16", torch.bfloat16, None, 16])
+def test_an_unknown_precision_is_refused(wrong):
+    with pytest.raises(ValueError, match="precision must be float32 or bf16"):
+        learner(nn.Linear(3, 2), wrong)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (WinnerLinear(4, 3), "WinnerLinear, computes in float32 alone"),
+        (SparseLinear(4, 3, density=0.5), "SparseLinear, computes in float32 alone"),
+        (SETLinear(4, 3, epsilon=1), "SETLinear, computes in float32 alone"),
+        (nn.Linear(4, 3).double(), "is in torch.float64"),
+        (nn.Linear(4, 3).bfloat16(), "is in torch.bfloat16"),
+    ],
+)
+def test_a_net_that_would_compute_otherwise_is_refused(model, said):
+    with pytest.raises(ValueError, match=said):
+        learner(nn.Sequential(model), "bf16")
+    learner(nn.Sequential(model), "float32")
+
+
+def learner(model, precision):
+    return Learner(model=model, optimizer=torch.optim.SGD(model.parameters(), 0.1), precision=precision)
+
+
+@pytest.mark.parametrize("plugin", ["flexible_width", "sparsified_units", "switched_units"])
+def test_as_many_win_behind_a_filter(make_run, plugin):
+    run = make_run(
+        **{"precision": "bf16", "sparsify": True, "percent_on_fc": 0.1, "weight_sparsity_fc": 1.0, "boost_strength": 0},
+        **{"hidden_units": 500, "dropout": 0, "plugins": [{"name": plugin}]},
+    )
+    counts = []
+    for module in run.learner.model.modules():
+        if isinstance(module, KWinners):
+            module.register_forward_hook(
+                lambda m, _, out: counts.append((out != 0).sum(1).max()) if m.training else None
+            )
+    run._train(0)
+    assert counts and max(counts) <= 50
+
+
+def test_layers_with_loops_are_refused_by_an_experiment(make_run):
+    with pytest.raises(UserError, match="SETLinear, computes in float32 alone"):
+        make_run(precision="bf16", plugins=[{"name": "set_layers"}])
+
+
 def test_fixed_features_are_refused(make_run):
     plugins = [{"name": "random_code", "units": 30}, {"name": "ridge"}]
     with pytest.raises(UserError, match="precision: fixed features"):
         make_run(precision="bf16", train_ep=1, plugins=plugins)
 
 
-FIXED = ("patch_code", "random_code")
+UNFIT = ("patch_code", "random_code", "set_layers")
 TRAINED = [
     name
     for name, own in LEARNERS.items()
     if own.get("weights") != "sparse" and own.get("compute") != "winners"
-    if not any(plugin["name"] in FIXED for plugin in own.get("plugins", ()))
+    if not any(plugin["name"] in UNFIT for plugin in own.get("plugins", ()))
 ]
 
 
