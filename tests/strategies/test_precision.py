@@ -138,7 +138,8 @@ def test_as_many_win_behind_a_filter(make_run, plugin):
                 lambda m, _, out: counts.append((out != 0).sum(1).max()) if m.training else None
             )
     run._train(0)
-    assert counts and max(counts) <= 50
+    assert counts
+    assert max(counts) <= 50
 
 
 def test_layers_with_loops_are_refused_by_an_experiment(make_run):
