@@ -1,16 +1,11 @@
 """What each method against forgetting costs beside plain training, in its second task."""
 
 import statistics
-import tempfile
-from pathlib import Path
-
-import torch
 
 from benchmarks.base import Benchmark
-from cl_sparse.config import ExperimentConfig
 from cl_sparse.config.experiments import load_experiments
 from cl_sparse.run import build
-from cl_sparse.run.one_run import Observer, Run
+from perf.timing import seconds_a_step
 
 FAMILY = "permuted_mnist_10_"
 PLAIN = "sequential"
@@ -30,7 +25,7 @@ def run(rounds: int = 5) -> list[dict[str, object]]:
             scenario = config.effective_scenario
             if scenario not in streams:
                 streams[scenario] = build.build_benchmark(config, 0, None)
-            seconds = _second_task(config, streams[scenario])
+            seconds = seconds_a_step(config, streams[scenario], 1)
             if timed:
                 times[name].append(seconds)
     return [
@@ -41,10 +36,3 @@ def run(rounds: int = 5) -> list[dict[str, object]]:
         }
         for name, own in times.items()
     ]
-
-
-def _second_task(config: ExperimentConfig, benchmark: Benchmark) -> float:
-    run = Run(config, benchmark, 0, torch.device("cpu"), Observer())
-    with tempfile.TemporaryDirectory() as folder:
-        stats = run.run(Path(folder) / "checkpoint.pt")
-    return float(stats["seconds"]["train"][1] / stats["steps"][1])

@@ -1,14 +1,10 @@
 """What training in bfloat16 gains over float32, by the net's width."""
 
 import statistics
-import tempfile
-from pathlib import Path
-
-import torch
 
 from cl_sparse.config.experiments import load_experiments
 from cl_sparse.run import build
-from cl_sparse.run.one_run import Observer, Run
+from perf.timing import seconds_a_step
 
 BASE = "permuted_mnist_10_sequential"
 ONE_TASK = {"num_batch": 1, "train_ep": 1, "train_subset": 12_800, "test_subset": 1000, "record_stats": False}
@@ -26,10 +22,14 @@ def run(rounds: int = 5) -> list[dict[str, object]]:
     """Return the time of a training step of each net in either precision, and their ratio."""
     rows: list[dict[str, object]] = []
     for net, settings in NETS.items():
+        configs = {
+            own: load_experiments().config(BASE, {**ONE_TASK, **settings, "precision": own}) for own in PRECISIONS
+        }
+        benchmark = build.build_benchmark(configs["float32"], 0, None)
         times: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
         for timed in range(rounds + 1):
-            for precision in PRECISIONS:
-                seconds = _step({**ONE_TASK, **settings, "precision": precision})
+            for precision, config in configs.items():
+                seconds = seconds_a_step(config, benchmark, 0)
                 if timed:
                     times[precision].append(seconds)
         full, half = (times[precision] for precision in PRECISIONS)
@@ -42,12 +42,3 @@ def run(rounds: int = 5) -> list[dict[str, object]]:
             }
         )
     return rows
-
-
-def _step(settings: dict[str, object]) -> float:
-    config = load_experiments().config(BASE, settings)
-    benchmark = build.build_benchmark(config, 0, None)
-    run = Run(config, benchmark, 0, torch.device("cpu"), Observer())
-    with tempfile.TemporaryDirectory() as folder:
-        stats = run.run(Path(folder) / "checkpoint.pt")
-    return float(stats["seconds"]["train"][0] / stats["steps"][0])

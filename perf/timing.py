@@ -1,9 +1,17 @@
 """Interleaved timing: every contender runs once per round, in turn, so that a slow minute hits all alike."""
 
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks.base import Benchmark
+from cl_sparse.config import ExperimentConfig
+from cl_sparse.run.one_run import Observer, Run
 
 
 @dataclass(frozen=True)
@@ -15,6 +23,14 @@ class Timing:
     @property
     def median(self) -> float:
         return statistics.median(self.seconds)
+
+
+def seconds_a_step(config: ExperimentConfig, benchmark: Benchmark, task: int) -> float:
+    """Return what a training step of a task takes as the runner trains it, what is computed at its end included."""
+    run = Run(config, benchmark, 0, torch.device("cpu"), Observer())
+    with tempfile.TemporaryDirectory() as folder:
+        stats = run.run(Path(folder) / "checkpoint.pt")
+    return float(stats["seconds"]["train"][task] / stats["steps"][task])
 
 
 def interleave(contenders: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1) -> dict[str, Timing]:

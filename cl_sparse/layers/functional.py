@@ -8,6 +8,9 @@ unboosted ones. The gradient flows through the winners only.
 import torch
 from torch import Tensor
 
+HALF = (torch.float16, torch.bfloat16)
+"""The types of 16 bits: many units tie that do not otherwise, and sums are to be made in another type."""
+
 # Up to this share of winners, copying the winners costs less than masking the losers (measured on a CPU, 128 x 4000).
 _FEW_WINNERS = 0.1
 

@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from cl_sparse.layers.functional import boosted, keep_winners
+from cl_sparse.layers.functional import HALF, boosted, keep_winners
 
 
 class KWinnersBase(nn.Module):
@@ -122,7 +122,7 @@ class KWinnersBase(nn.Module):
 
     def _breaks_ties(self, x: Tensor) -> bool:
         """Return whether exactly k win: in 16 bits many units tie that do not otherwise."""
-        return self.break_ties or x.dtype in (torch.float16, torch.bfloat16)
+        return self.break_ties or x.dtype in HALF
 
     def _set_units(self, n: int, k: int, k_inference: int) -> None:
         self.n, self.k, self.k_inference = n, k, min(k_inference, n)
@@ -140,7 +140,7 @@ class KWinnersBase(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch leaves it untyped
         for name, buffer in self._buffers.items():
-            if buffer is not None and buffer.dtype in (torch.float16, torch.bfloat16):
+            if buffer is not None and buffer.dtype in HALF:
                 self._buffers[name] = buffer.float()
         return self
 

@@ -42,6 +42,7 @@ from cl_sparse.seeding import derive_seed
 from cl_sparse.strategies.closed_form import ClosedFormLearner
 from cl_sparse.strategies.learner import Learner
 from cl_sparse.strategies.losses import SquaredError
+from cl_sparse.strategies.precision import check_precision
 from cl_sparse.synapses import LazySGD, Mechanism
 from cl_sparse.synapses.context_means import ContextMeans
 from cl_sparse.synapses.distribution import distribute_synapses
@@ -238,8 +239,12 @@ def build_learner(
         probes: plugins that watch.
 
     Raises:
-        UserError: if a plugin's arguments do not fit.
+        UserError: if a plugin's arguments, or the precision, do not fit.
     """
+    try:
+        check_precision(model, config.precision)
+    except ValueError as error:
+        raise UserError(f"{config.place('precision')}: {error}") from error
     keywords: dict[str, Any] = {
         "optimizer": build_optimizer(config, model),
         "train_mb_size": config.mb_size,
@@ -247,8 +252,6 @@ def build_learner(
         "device": device,
     }
     if isinstance(model, FixedNet):
-        if config.precision != "float32":
-            raise UserError(f"{config.place('precision')}: fixed features are not multiplied in it: choose float32")
         drawn = torch.Generator().manual_seed(derive_seed(config.effective_net_seed(seed), "features"))
         classes = class_table(benchmark).to(device)
         return ClosedFormLearner(model=model, class_of=classes, generator=drawn, plugins=list(probes), **keywords)
@@ -263,10 +266,7 @@ def build_learner(
         plugins.append(on_top)
     plugins += [*probes, *(plugin for plugin in methods if plugin.acts_last)]
     keywords |= {"loss_outputs": config.loss_outputs, "precision": config.precision}
-    try:
-        return Learner(model=model, plugins=plugins, **keywords)
-    except ValueError as error:
-        raise UserError(f"{config.name}: {error}") from error
+    return Learner(model=model, plugins=plugins, **keywords)
 
 
 def _check_batches(config: ExperimentConfig, benchmark: Benchmark) -> None:

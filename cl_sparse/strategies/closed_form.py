@@ -39,13 +39,7 @@ class ClosedFormLearner(Learner):
         class_of: torch.Tensor | None = None,
         **keywords: Any,
     ) -> None:
-        """Set the learner up; nothing is learned yet.
-
-        Raises:
-            ValueError: a precision was asked for, which is that of steps that are not made here.
-        """
-        if keywords.get("precision", "float32") != "float32":
-            raise ValueError(f"precision {keywords['precision']} is of training steps: fixed features take none")
+        """Set the learner up; nothing is learned yet."""
         super().__init__(model=model, train_epochs=1, **keywords)
         self.class_of = class_of
         self.generator = generator or torch.Generator().manual_seed(0)

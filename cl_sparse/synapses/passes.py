@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cl_sparse.layers.consumers import Consumers
+from cl_sparse.layers.functional import HALF
 from cl_sparse.layers.sparse_linear import SparseLinear
 from cl_sparse.synapses.observing import observing
 from cl_sparse.synapses.synapses import Synapses
@@ -28,7 +29,7 @@ def logits_of(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
 
 def in_full(x: Tensor) -> Tensor:
     """Return what passed a layer, in float32 if that was in 16 bits (autocast): to be added up."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    return x.float() if x.dtype in HALF else x
 
 
 def first(batches: Iterable[tuple[Tensor, ...]], samples: int | None) -> Iterator[tuple[Tensor, ...]]:

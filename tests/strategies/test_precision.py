@@ -149,7 +149,7 @@ def test_layers_with_loops_are_refused_by_an_experiment(make_run):
 
 def test_fixed_features_are_refused(make_run):
     plugins = [{"name": "random_code", "units": 30}, {"name": "ridge"}]
-    with pytest.raises(UserError, match="precision: fixed features"):
+    with pytest.raises(UserError, match="precision: bf16 is for nets that are trained"):
         make_run(precision="bf16", train_ep=1, plugins=plugins)
 
 
