@@ -31,9 +31,9 @@ TEMPERATURE = (
 class Likelihood:
     """Of what the Fisher information is taken: log p(y|x), p = softmax(logits / temperature).
 
-    A net that is sure of its training data has a Fisher information of nearly nothing, and what holds the first task's
-    synapses by it holds nothing. A temperature above 1, as distillation has it (Hinton, Vinyals and Dean 2015), asks
-    how much the logits depend on a synapse even there.
+    A net that is sure of its training data has little Fisher information there, and synapses that are held by it are
+    held softly. A temperature above 1, as distillation has it (Hinton, Vinyals and Dean 2015), asks how much the logits
+    depend on a synapse even there.
 
     Attributes:
         labels: y is "drawn" from p, or "given": the data's (the empirical Fisher information).
