@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cl_sparse.layers import KWinners2d, SparseLinear, SparseWeights, Winners, normalize_sparse_weights, rezero_weights
 from cl_sparse.plugins import Replay, SparsityProbe
-from cl_sparse.run.devices import choose_device
+from cl_sparse.run.devices import choose_device, note_slow_precision
 from cl_sparse.run.one_run import Observer, Run
 from tests.conftest import small_benchmark, small_config
 from tests.learner_examples import LEARNERS
@@ -38,6 +38,32 @@ def test_cuda_computes_the_same_in_every_run(monkeypatch) -> None:
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
     assert choose_device("cpu") == torch.device("cpu")
     assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+
+
+def test_a_processor_that_imitates_bfloat16_is_named_once(monkeypatch, capsys) -> None:
+    class Mkldnn:
+        fast = False
+
+        def _is_mkldnn_bf16_supported(self) -> bool:
+            return self.fast
+
+    mkldnn = Mkldnn()
+    monkeypatch.setattr(torch.ops, "mkldnn", mkldnn, raising=False)
+    half, full = (
+        small_config(precision=precision).model_copy(update={"name": name})
+        for name, precision in (("half", "bf16"), ("full", "float32"))
+    )
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    note_slow_precision([full, half, half], cpu)
+    said = capsys.readouterr().err
+    assert said.startswith("note: half: ")
+    assert said.count("\n") == 1
+    assert "precision=float32" in said
+    note_slow_precision([full], cpu)
+    note_slow_precision([half], cuda)
+    mkldnn.fast = True
+    note_slow_precision([half], cpu)
+    assert capsys.readouterr().err == ""
 
 
 def test_what_is_kept_on_the_host_is_put_back_there() -> None:

@@ -1,9 +1,12 @@
 """Where to compute."""
 
 import os
+import sys
+from collections.abc import Iterable
 
 import torch
 
+from cl_sparse.config import ExperimentConfig
 from cl_sparse.errors import UserError
 
 
@@ -23,3 +26,15 @@ def choose_device(name: str) -> torch.device:
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True, warn_only=True)
     return torch.device("cuda")
+
+
+def note_slow_precision(configs: Iterable[ExperimentConfig], device: torch.device) -> None:
+    """Say on stderr which experiments multiply in bfloat16 on a processor that can only imitate it."""
+    names = sorted({config.name for config in configs if config.precision == "bf16"})
+    if not names or device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return
+    print(
+        f"note: {', '.join(names)}: this processor has no instructions for precision bf16: a step takes many times as "
+        "long as with --set precision=float32, whose numbers differ a little",
+        file=sys.stderr,
+    )
