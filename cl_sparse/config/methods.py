@@ -54,6 +54,7 @@ class DecayLearningRateArguments(Arguments):
     """Of ``cl_sparse.plugins.DecayLearningRate``."""
 
     to: float = Field(0.0, ge=0, le=1, description="Share of the learning rate that is left at a task's last step.")
+    warm_up: int = Field(0, ge=0, description="Steps at the start of each task over which the rate rises from near 0.")
 
 
 class DistillationArguments(Arguments):

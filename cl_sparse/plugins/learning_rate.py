@@ -11,19 +11,21 @@ class DecayLearningRate(Plugin):
 
     Args:
         to: share of the rate that is left at a task's last step, 0 to 1.
+        warm_up: steps at the start of each task over which the rate rises to where it would be, linearly, step t by
+            t/warm_up of it: a new task's first gradients are large, and what they move may matter to old tasks.
 
     Raises:
-        ValueError: it is out of range.
+        ValueError: a number is out of range.
     """
 
     # Not of the method, but idle units of nets that compute what wins would have to take their steps at every change.
     looks_at_weights = True
 
-    def __init__(self, to: float = 0.0) -> None:
+    def __init__(self, to: float = 0.0, warm_up: int = 0) -> None:
         super().__init__()
-        if not 0 <= to <= 1:
-            raise ValueError(f"to must be from 0 to 1, not {to}")
-        self.to = to
+        if not 0 <= to <= 1 or warm_up < 0:
+            raise ValueError(f"to must be from 0 to 1, warm_up at least 0, not {to} and {warm_up}")
+        self.to, self.warm_up = to, warm_up
         self._rates: list[float] = []
         self._step = 0
 
@@ -36,9 +38,10 @@ class DecayLearningRate(Plugin):
         """Set the rate of the step that follows."""
         steps = strategy.train_epochs * len(strategy.dataloader)
         share = 1 - (1 - self.to) * self._step / max(1, steps - 1)
+        self._step += 1
+        share *= min(1.0, self._step / max(1, self.warm_up))
         for group, rate in zip(strategy.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * share
-        self._step += 1
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Set it back."""

@@ -23,8 +23,9 @@ class Note(Plugin):
         self.seen.append(self.look(strategy))
 
 
-def test_the_learning_rate_falls_within_each_task(make_run, tmp_path):
-    run = make_run(plugins=[{"name": "decay_learning_rate", "to": 0.2}], num_batch=5)
+@pytest.mark.parametrize("warm_up", [0, 4])
+def test_the_learning_rate_rises_and_falls_within_each_task(make_run, tmp_path, warm_up):
+    run = make_run(plugins=[{"name": "decay_learning_rate", "to": 0.2, "warm_up": warm_up}], num_batch=5)
     note = Note(lambda strategy: strategy.optimizer.param_groups[0]["lr"])
     run.learner.plugins.append(note)
     stats = run.run(tmp_path / "c.pt")
@@ -32,8 +33,11 @@ def test_the_learning_rate_falls_within_each_task(make_run, tmp_path):
     for steps in stats["steps"]:
         own = note.seen[start : start + steps]
         expected = torch.linspace(0.05, 0.01, steps)
+        for step in range(min(warm_up, steps)):
+            expected[step] *= (step + 1) / warm_up
         torch.testing.assert_close(torch.tensor(own), expected)
         start += steps
+    assert start > 5 * 4
     assert run.learner.optimizer.param_groups[0]["lr"] == 0.05
 
 
@@ -102,7 +106,11 @@ def test_idle_synapses_stay_where_they_are(optimizer):
 
 @pytest.mark.parametrize(
     ("made", "said"),
-    [(lambda: AnnealWinners(0.0), "start must be above 0"), (lambda: DecayLearningRate(2.0), "to must be from 0 to 1")],
+    [
+        (lambda: AnnealWinners(0.0), "start must be above 0"),
+        (lambda: DecayLearningRate(2.0), "to must be from 0 to 1"),
+        (lambda: DecayLearningRate(0.0, -1), "warm_up at least 0"),
+    ],
 )
 def test_numbers_out_of_range(made, said):
     with pytest.raises(ValueError, match=said):
