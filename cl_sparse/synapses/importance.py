@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from cl_sparse.synapses.observing import observing
 from cl_sparse.synapses.passes import (
     as_rows,
+    chunk_mean,
     first,
     inputs_and_gradients,
     logits_of,
@@ -118,14 +119,21 @@ def fisher_factors(
     return {name: (inputs / rows[name], units / seen) for name, (inputs, units) in sums.items()}
 
 
-def sensitivity(model: nn.Module, batches: Batches) -> dict[str, Tensor]:
+def sensitivity(model: nn.Module, batches: Batches, together: int = 1) -> dict[str, Tensor]:
     """Return the mean over samples of |∂‖f(x)‖²/∂w|, by the parameter's name (Aljundi et al. 2018, eq. 2 and 4).
 
     Args:
         model: as it is when the task has ended.
         batches: ``(x, y, task labels)``; y is not looked at.
+        together: samples whose gradients are averaged before the absolute value is taken; 1, as in the paper.
     """
-    return per_sample_mean(model, batches, lambda logits, _: logits.square().sum(), torch.abs)
+    if together == 1:
+        return per_sample_mean(model, batches, _squared_length, torch.abs)
+    return chunk_mean(model, batches, _squared_length, torch.abs, together)
+
+
+def _squared_length(logits: Tensor, _: Tensor) -> Tensor:
+    return logits.square().sum()
 
 
 @torch.no_grad()

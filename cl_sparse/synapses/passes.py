@@ -139,6 +139,34 @@ def per_sample_mean(
     return {name: found.div_(max(1, seen)) for name, found in sums.items()}
 
 
+def chunk_mean(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, ...]],
+    objective: Callable[[Tensor, Tensor], Tensor],
+    power: Callable[[Tensor], Tensor],
+    together: int,
+) -> dict[str, Tensor]:
+    """Return the mean over samples of a function of the mean gradient of ``together`` samples, the sample's among them.
+
+    Args:
+        model, batches, objective: as in :func:`per_sample_mean`.
+        power: any function of a gradient, entry by entry.
+        together: samples whose gradients are averaged first; fewer where a batch ends.
+    """
+    parameters, seen = dict(model.named_parameters()), 0
+    sums = {name: torch.zeros_like(parameter, requires_grad=False) for name, parameter in parameters.items()}
+    with observing(model), torch.enable_grad():
+        for batch in batches:
+            for chunk in zip(*(torch.split(part, together) for part in batch), strict=True):
+                total, count = objective(logits_of(model, chunk), chunk[1]), len(chunk[0])
+                gradients = torch.autograd.grad(total / count, list(parameters.values()), allow_unused=True)
+                for name, gradient in zip(parameters, gradients, strict=True):
+                    if gradient is not None:
+                        sums[name] += count * power(gradient.to_dense())
+                seen += count
+    return {name: found.div_(max(1, seen)) for name, found in sums.items()}
+
+
 def inputs_and_gradients(
     model: nn.Module,
     layers: dict[str, nn.Module],

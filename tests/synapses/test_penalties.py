@@ -85,6 +85,25 @@ def test_sensitivity_is_that_of_single_samples(kind: str) -> None:
         torch.testing.assert_close(found, expected[name], rtol=1e-9, atol=1e-15)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_sensitivity_of_means_over_samples(kind: str) -> None:
+    net, ledger = made(kind)
+    expected = {name: torch.zeros_like(p) for name, p in net.named_parameters()}
+    chunks = [x for own in samples(0) for x in own[0].split(3)]
+    with observing(net):
+        for x in chunks:
+            gradients = torch.autograd.grad(net(x).square().sum(1).mean(), list(net.parameters()))
+            for name, gradient in zip(expected, gradients, strict=True):
+                expected[name] += gradient.to_dense().abs() * len(x) / sum(map(len, chunks))
+    aware = AwareSynapses(together=3)
+    ledger.attach(aware)
+    ledger.after_task(0, samples(0))
+    for name, found in aware.importance.items():
+        torch.testing.assert_close(found, expected[name], rtol=1e-9, atol=1e-15)
+    sums = [sum(float(found.sum()) for found in sensitivity(net, samples(0), n).values()) for n in (1, 3)]
+    assert sums[1] < sums[0]  # samples cancel out
+
+
 def moved(net: nn.Module) -> dict[str, Tensor]:
     with torch.no_grad():
         for parameter in net.parameters():
@@ -212,6 +231,7 @@ def test_what_cannot_be_told_apart_is_refused() -> None:
         (lambda: ElasticWeights(decay=2), "decay from 0 to 1"),
         (lambda: ElasticWeights(samples=0), "samples must be at least 1"),
         (lambda: AwareSynapses(c=float("nan")), "c must be at least 0"),
+        (lambda: AwareSynapses(together=0), "together at least 1"),
     ],
 )
 def test_numbers_out_of_range(made: Callable[[], object], said: str) -> None:
