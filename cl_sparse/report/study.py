@@ -11,7 +11,8 @@ A study is a YAML file of parts by name, each for one ``<!-- results:begin study
       published: {best epoch: {0: {0: 0.976, 0.2: 0.981}}}          # number, row, column
 
 With ``compare: SETTING`` and ``values: [ONE, OTHER]`` in the place of ``columns`` it is a table of differences at the
-same seeds, other minus one; with ``lines: SETTING`` in the place of both a figure of each number, a list, over epochs.
+same seeds, other minus one; with ``lines: SETTING`` in the place of both a figure of each number, a list, over epochs;
+with ``images: SETTING`` a heat map of each number, a list of the pixels of a square image.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,12 +48,14 @@ class Part(BaseModel):
     compare: str | None = None
     values: list[Any] = []
     lines: str | None = None
+    images: str | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        kinds = [self.rows is not None and self.columns is not None, self.compare is not None, self.lines is not None]
-        if sum(kinds) != 1 or (self.lines is not None and self.rows is not None):
-            raise ValueError("rows and columns, or compare (and rows), or lines are needed")
+        figures = [setting is not None for setting in (self.lines, self.images)]
+        kinds = [self.rows is not None and self.columns is not None, self.compare is not None, *figures]
+        if sum(kinds) != 1 or (any(figures) and self.rows is not None):
+            raise ValueError("rows and columns, or compare (and rows), or lines, or images are needed")
         if self.compare is not None and len(self.values) != 2:
             raise ValueError(f"values: two of {self.compare} are needed")
         unknown = [label for label in self.published if label not in self.numbers]
@@ -79,7 +82,9 @@ def load_part(path: Path, name: str) -> Part:
 
 
 def study_table(results: Iterable[Result], part: Part) -> str:
-    """Return a table of a study, as Markdown; for a part with ``lines`` see :mod:`cl_sparse.report.epochs`.
+    """Return a table of a study, as Markdown.
+
+    For a part with ``lines`` see :mod:`cl_sparse.report.epochs`, for ``images`` :mod:`cl_sparse.report.images`.
 
     Raises:
         UserError: a cell would hold results of different settings, or a result lacks the number.
