@@ -11,7 +11,7 @@ from cl_sparse.errors import UserError
 from cl_sparse.metrics import is_square
 from cl_sparse.report.figures import new_figure, save_figure
 from cl_sparse.report.rows import Result
-from cl_sparse.report.study import Part, by_setting, chosen_of, of_seeds
+from cl_sparse.report.study import Part, by_setting, chosen_of, of_seeds, shown
 
 Image = NDArray[np.float64]
 
@@ -59,7 +59,8 @@ def images_png(results: Iterable[Result], part: Part, path: Path) -> None:
             place.set_axis_off()
         for place, (value, image) in zip(axes[i], images.items(), strict=False):
             drawn = place.imshow(image, cmap="PuOr_r", vmin=0, vmax=2)
-            place.set_title(f"{value}" if len(found) == 1 else f"{label}: {value}", fontsize=9, parse_math=False)
+            title = shown(value) if len(found) == 1 else f"{label}: {shown(value)}"
+            place.set_title(title, fontsize=9, parse_math=False)
     if drawn is not None:
         bar = figure.colorbar(drawn, ax=axes, fraction=0.05, pad=0.02, extend="max", label="mean pixel: 1")
         bar.outline.set_visible(False)

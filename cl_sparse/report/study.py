@@ -145,13 +145,13 @@ def _pivot(results: Sequence[Result], part: Part, label: str) -> str:
     lines, failed = [], 0
     for row in rows:
         cells = by_setting(of_rows.get(row, []), part.columns)
-        line = [_shown(row)]
+        line = [shown(row)]
         for column in columns:
             found, stopped = of_seeds(cells.get(column, []), part.numbers[label])
             failed += stopped
             line.append(_cell(list(found.values()), stopped, published.get(row, {}).get(column)))
         lines.append(line)
-    heads = [f"{_last(part.rows)} \\ {_last(part.columns)}", *map(_shown, columns)]
+    heads = [f"{_last(part.rows)} \\ {_last(part.columns)}", *map(shown, columns)]
     beside = " In brackets: published." if published else ""
     runs = f"{len(results) - failed} runs, {failed} failed"
     caption = f"{label}: mean ± standard deviation over the seeds, {runs}.{beside}"
@@ -170,7 +170,7 @@ def _differences(results: Sequence[Result], part: Part) -> str:
             low, high = interval(differences)
             lines.append(
                 [
-                    *([] if part.rows is None else [_shown(row)]),
+                    *([] if part.rows is None else [shown(row)]),
                     label,
                     *(numbers.spread(mean_std(side[seed] for seed in seeds)) for side in (one, other)),
                     numbers.signed(mean_std(differences).mean),
@@ -182,8 +182,8 @@ def _differences(results: Sequence[Result], part: Part) -> str:
     first = [] if part.rows is None else [_last(part.rows)]
     if not lines:
         return f"{', '.join(part.numbers)}: not run.\n"
-    heads = [*first, "number", *map(_shown, part.values), "difference", "95 % interval", "verdict", "pairs"]
-    one_value, other_value = map(_shown, part.values)
+    heads = [*first, "number", *map(shown, part.values), "difference", "95 % interval", "verdict", "pairs"]
+    one_value, other_value = map(shown, part.values)
     caption = f"{_last(part.compare)}: {other_value} minus {one_value} at the same seeds; bootstrap over the seeds."
     return markdown(heads, lines, [head not in ("number", "verdict") for head in heads]) + f"\n{caption}\n"
 
@@ -209,7 +209,8 @@ def _values(*mappings: Mapping[Any, Any]) -> list[Any]:
     return sorted(known, key=lambda value: (isinstance(value, str), value is not None, value))
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a setting's value as it is written in tables and figures."""
     return f"{value:g}" if isinstance(value, float) else numbers.UNDEFINED if value is None else str(value)
 
 
