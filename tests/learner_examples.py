@@ -215,6 +215,12 @@ LEARNERS = {
         "scenario": "domain",
         "plugins": [{"name": "random_code", "units": 300}, {"name": "ridge"}],
     },
+    "set_rbm": {
+        "train_ep": 1,
+        "scenario": "class",
+        "normalize": "unit",
+        "plugins": [{"name": "set_rbm", "hidden": 60, "epsilon": 4, "epochs": 3}, {"name": "discriminant"}],
+    },
     "fly": {"train_ep": 1, "plugins": [{"name": "random_code", "units": 300}, {"name": "hebbian"}]},
     "readout_on_top": {**SPARSE, "plugins": [{"name": "discriminant", "ridge": None}]},
 }

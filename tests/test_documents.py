@@ -45,18 +45,19 @@ def test_the_plain_loop_runs():
 
 @pytest.mark.parametrize("page", ["dynamic_connectivity", "fixed_codes", "growth", "network_size"])
 def test_the_script_of_a_page_runs(page):
-    (script,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), re.DOTALL)
-    exec(compile(script, f"{page}.md", "exec"), {"__name__": page})
+    for script in _shown(page, "python"):
+        exec(compile(script, f"{page}.md", "exec"), {"__name__": page})
 
 
-@pytest.mark.parametrize(("page", "name"), [("network_size", "growing"), ("dynamic_connectivity", "evolving")])
-def test_the_experiment_of_a_page_is_valid(page, name, tmp_path, monkeypatch):
-    (yaml,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), re.DOTALL)
+@pytest.mark.parametrize(
+    ("page", "names"), [("network_size", ["growing"]), ("dynamic_connectivity", ["evolving", "boltzmann"])]
+)
+def test_the_experiments_of_a_page_are_valid(page, names, tmp_path, monkeypatch):
     (tmp_path / "exps").mkdir()
-    (tmp_path / "exps" / "mine.yaml").write_text(yaml)
+    (tmp_path / "exps" / "mine.yaml").write_text("\n".join(_shown(page, "yaml")))
     monkeypatch.chdir(tmp_path)
-    (selection,) = load_experiments().select([name], {})
-    assert [config.name for config in selection.configs] == [name]
+    found = load_experiments().select(names, {})
+    assert [config.name for selection in found for config in selection.configs] == names
 
 
 def test_the_experiments_it_shows_are_valid(tmp_path, monkeypatch):
@@ -85,6 +86,12 @@ def test_every_experiment_it_names_exists():
     catalogue = load_experiments()
     for names in re.findall(r"run_exps\.py --name ('[^']+'|[\w ]+)", " ".join(texts)):
         assert catalogue.select([names.strip("'")] if "'" in names else names.split(), {})
+
+
+def _shown(page, language):
+    found = re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), re.DOTALL)
+    assert found
+    return found
 
 
 def _environment():

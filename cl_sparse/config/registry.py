@@ -160,6 +160,7 @@ PLUGINS: dict[str, Method] = {
     "patch_code": Method("cl_sparse.layers.patch_code:PatchCode", filled=("image",)),
     "random_code": Method("cl_sparse.layers.fixed_features:RandomCode", filled=("shape",)),
     "random_fourier": Method("cl_sparse.layers.fixed_features:RandomFourier", filled=("shape",)),
+    "set_rbm": Method("cl_sparse.layers.set_rbm_code:SetRBMCode", filled=("shape",)),
     # Readouts that are solved, on such features or on a net's
     "discriminant": Method("cl_sparse.synapses.readouts:Discriminant", filled=("features", "outputs")),
     "ridge": Method("cl_sparse.synapses.readouts:Ridge", filled=("features", "outputs")),

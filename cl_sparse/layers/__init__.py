@@ -11,6 +11,7 @@ from cl_sparse.layers.k_winners import KWinners, KWinnersBase
 from cl_sparse.layers.k_winners2d import KWinners2d
 from cl_sparse.layers.pre_activations import PreActivations
 from cl_sparse.layers.set_linear import SETLinear
+from cl_sparse.layers.set_rbm import SetRBM
 from cl_sparse.layers.sparse_linear import SparseLinear
 from cl_sparse.layers.sparse_weights import (
     SparseWeights,
@@ -37,6 +38,7 @@ __all__ = [
     "KWinnersBase",
     "PreActivations",
     "SETLinear",
+    "SetRBM",
     "SparseLinear",
     "SparseWeights",
     "SparseWeights2d",

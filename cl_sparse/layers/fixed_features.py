@@ -1,7 +1,7 @@
 """Features that are not trained by gradients: drawn at random, or learned from the first samples and fixed then."""
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -17,10 +17,14 @@ class FixedFeatures(nn.Module):
     Attributes:
         width: number of features.
         learns_first: whether :meth:`fit` learns from the first task's samples, and so is told where that ends.
+        samples: how many of them it is given, at most.
+        from_0_to_1: whether the inputs have to be from 0 to 1.
     """
 
     width: int
     learns_first: bool = False
+    samples: int = 10_000
+    from_0_to_1: bool = False
 
     @property
     def fitted(self) -> bool:
@@ -28,11 +32,19 @@ class FixedFeatures(nn.Module):
         return True
 
     def fit(self, samples: Tensor, generator: torch.Generator) -> None:
-        """Learn from samples (n, ...), once, before any other use; what is drawn comes from ``generator``."""
+        """Learn from samples (n, ...), once, before any other use; what is drawn comes from ``generator``.
+
+        Raises:
+            ValueError: the samples are not such as can be learned from.
+        """
 
     def multiply_adds(self) -> int:
         """Return the multiply-adds for one sample."""
         return 0
+
+    def statistics(self) -> dict[str, Any]:
+        """Return what was measured in :meth:`fit`, by name."""
+        return {}
 
 
 class Pixels(FixedFeatures):

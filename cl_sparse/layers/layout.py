@@ -27,12 +27,20 @@ class Layout:
     inputs_on_only: bool = False
     used: dict[str, str] = field(default_factory=dict)
     _transposed: tuple[Wiring, Tensor] | None = None
+    _reversed: "Layout | None" = None
 
     def transposed(self) -> tuple[Wiring, Tensor]:
         """Return the wiring by minors, and the permutation that brings the values into its order."""
         if self._transposed is None:
             self._transposed = wiring_of(self.wiring.minors.long(), self.wiring.majors(), self.shape[::-1])
         return self._transposed
+
+    def reversed(self) -> "Layout":
+        """Return the layout that multiplies from the units to the inputs."""
+        if self._reversed is None:
+            self._reversed = Layout(self.wiring, not self.by_units, self.shape)
+        self._reversed.method = self.method
+        return self._reversed
 
     def runs_loops(self, x: Tensor) -> bool:
         """Whether the compiled loops are to be used: on the CPU, unless torch.sparse is forced."""

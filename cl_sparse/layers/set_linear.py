@@ -118,6 +118,10 @@ class SETLinear(SparseLinear):
         weights = torch.randn(n, generator=generator) * self._deviation()
         return drop[:n], (place // self.in_features, place % self.in_features), weights.to(self.values)
 
+    def connections_per_input(self) -> Tensor:
+        """Return how many units read each input, long (inputs,)."""
+        return torch.bincount(self.indices[1], minlength=self.in_features)
+
     def rewire(self, drop: Tensor, grow: tuple[Tensor, Tensor], new_values: Tensor | None = None) -> Rewired:
         """As :meth:`SparseLinear.rewire`; connections that come are not marked."""
         moved = super().rewire(drop, grow, new_values)

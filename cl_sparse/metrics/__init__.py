@@ -18,7 +18,7 @@ from cl_sparse.metrics.sparsity import (
     duty_cycle_entropy,
     max_duty_cycle_entropy,
 )
-from cl_sparse.metrics.squares import square_means
+from cl_sparse.metrics.squares import is_square, square_means
 
 __all__ = [
     "MeanStd",
@@ -31,6 +31,7 @@ __all__ = [
     "duty_cycle_entropy",
     "forgetting",
     "forward_transfer",
+    "is_square",
     "learning_accuracy",
     "max_duty_cycle_entropy",
     "mean_std",

@@ -6,6 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+def is_square(pixels: int) -> bool:
+    """Whether so many pixels are a square image of an even side."""
+    side = math.isqrt(pixels)
+    return side * side == pixels and side % 2 == 0 and side > 0
+
+
 def square_means(counts: ArrayLike) -> NDArray[np.float64]:
     """Return the mean count per pixel within squares around the centre, of side 2, 4, … up to the whole image.
 
@@ -19,9 +25,9 @@ def square_means(counts: ArrayLike) -> NDArray[np.float64]:
         ValueError: the image is no such square.
     """
     flat = np.asarray(counts, dtype=np.float64)
-    side = math.isqrt(flat.size)
-    if flat.ndim != 1 or side * side != flat.size or side % 2 or not side:
+    if flat.ndim != 1 or not is_square(flat.size):
         raise ValueError(f"the pixels of a square image of an even side are needed, not {flat.shape}")
+    side = math.isqrt(flat.size)
     image, middle = flat.reshape(side, side), side // 2
     around = [slice(middle - half, middle + half) for half in range(1, middle + 1)]
     return np.array([image[square, square].mean() for square in around])

@@ -34,6 +34,7 @@ from cl_sparse.report.curves import QUANTITIES, accuracy_against_png
 from cl_sparse.report.differences import differences_table
 from cl_sparse.report.epochs import over_epochs_png
 from cl_sparse.report.figures import accuracy_over_tasks_png
+from cl_sparse.report.images import images_png
 from cl_sparse.report.noise import noise_table
 from cl_sparse.report.published import load_published, published_table
 from cl_sparse.report.rows import Result, rows_of, slim
@@ -202,15 +203,16 @@ def _study(words: list[str], results: list[Result], document: Path, sources: Sou
         raise UserError(f"{document}: results:begin study: goes on with a file and the name of one of its parts")
     file, name = Path(words[0]), words[1]
     part = load_part(file, name)
-    if part.lines is None:
+    if part.lines is None and part.images is None:
         return study_table(results, part)
     if not chosen_of(results, part):
         return ""
     path = _figure_path([file.stem, name], sources)
+    draw_png, title = (images_png, "of each pixel") if part.lines is None else (over_epochs_png, "over epochs")
     if draw:
         path.parent.mkdir(parents=True, exist_ok=True)
-        over_epochs_png(results, part, path)
-    return _link(f"{', '.join(part.numbers)} over epochs", path, document)
+        draw_png(results, part, path)
+    return _link(f"{', '.join(part.numbers)} {title}", path, document)
 
 
 def _figure_path(words: list[str], sources: Sources) -> Path:

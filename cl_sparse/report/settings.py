@@ -7,7 +7,12 @@ import numpy as np
 
 from cl_sparse.config.identity import with_defaults
 
-_OF_A_LIST: dict[str, Callable[..., Any]] = {"best": np.max, "lowest": np.min, "mean": np.mean}
+_OF_A_LIST: dict[str, Callable[..., Any]] = {
+    "best": np.max,
+    "lowest": np.min,
+    "mean": np.mean,
+    "columns": np.transpose,
+}
 
 
 def setting(config: Mapping[str, Any], key: str) -> Any:
@@ -33,11 +38,15 @@ def recorded(stats: Mapping[str, Any], path: str) -> Any:
     Args:
         stats: the result's statistics.
         path: keys, one behind the other: ``per_epoch.test_accuracy``; in a list also places (``0``, ``-1``), ``last``,
-            ``best`` (the highest), ``lowest`` and ``mean``.
+            ``best`` (the highest), ``lowest`` and ``mean``, and in a list of lists ``columns``: ``squares.columns.6``.
+            ``ONE / OTHER`` is a ratio, of lists number by number.
 
     Raises:
         KeyError: there is no such thing in it.
     """
+    if " / " in path:
+        above, below = (np.asarray(recorded(stats, one), dtype=np.float64) for one in path.split(" / ", 1))
+        return above / below
     value: Any = stats
     for part in path.split("."):
         try:

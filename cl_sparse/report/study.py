@@ -11,7 +11,8 @@ A study is a YAML file of parts by name, each for one ``<!-- results:begin study
       published: {best epoch: {0: {0: 0.976, 0.2: 0.981}}}          # number, row, column
 
 With ``compare: SETTING`` and ``values: [ONE, OTHER]`` in the place of ``columns`` it is a table of differences at the
-same seeds, other minus one; with ``lines: SETTING`` in the place of both a figure of each number, a list, over epochs.
+same seeds, other minus one; with ``lines: SETTING`` in the place of both a figure of each number, a list, over epochs;
+with ``images: SETTING`` a heat map of each number, a list of the pixels of a square image.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,12 +48,14 @@ class Part(BaseModel):
     compare: str | None = None
     values: list[Any] = []
     lines: str | None = None
+    images: str | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        kinds = [self.rows is not None and self.columns is not None, self.compare is not None, self.lines is not None]
-        if sum(kinds) != 1 or (self.lines is not None and self.rows is not None):
-            raise ValueError("rows and columns, or compare (and rows), or lines are needed")
+        figures = [setting is not None for setting in (self.lines, self.images)]
+        kinds = [self.rows is not None and self.columns is not None, self.compare is not None, *figures]
+        if sum(kinds) != 1 or (any(figures) and self.rows is not None):
+            raise ValueError("rows and columns, or compare (and rows), or lines, or images are needed")
         if self.compare is not None and len(self.values) != 2:
             raise ValueError(f"values: two of {self.compare} are needed")
         unknown = [label for label in self.published if label not in self.numbers]
@@ -79,7 +82,9 @@ def load_part(path: Path, name: str) -> Part:
 
 
 def study_table(results: Iterable[Result], part: Part) -> str:
-    """Return a table of a study, as Markdown; for a part with ``lines`` see :mod:`cl_sparse.report.epochs`.
+    """Return a table of a study, as Markdown.
+
+    For a part with ``lines`` see :mod:`cl_sparse.report.epochs`, for ``images`` :mod:`cl_sparse.report.images`.
 
     Raises:
         UserError: a cell would hold results of different settings, or a result lacks the number.
@@ -140,13 +145,13 @@ def _pivot(results: Sequence[Result], part: Part, label: str) -> str:
     lines, failed = [], 0
     for row in rows:
         cells = by_setting(of_rows.get(row, []), part.columns)
-        line = [_shown(row)]
+        line = [shown(row)]
         for column in columns:
             found, stopped = of_seeds(cells.get(column, []), part.numbers[label])
             failed += stopped
             line.append(_cell(list(found.values()), stopped, published.get(row, {}).get(column)))
         lines.append(line)
-    heads = [f"{_last(part.rows)} \\ {_last(part.columns)}", *map(_shown, columns)]
+    heads = [f"{_last(part.rows)} \\ {_last(part.columns)}", *map(shown, columns)]
     beside = " In brackets: published." if published else ""
     runs = f"{len(results) - failed} runs, {failed} failed"
     caption = f"{label}: mean ± standard deviation over the seeds, {runs}.{beside}"
@@ -165,7 +170,7 @@ def _differences(results: Sequence[Result], part: Part) -> str:
             low, high = interval(differences)
             lines.append(
                 [
-                    *([] if part.rows is None else [_shown(row)]),
+                    *([] if part.rows is None else [shown(row)]),
                     label,
                     *(numbers.spread(mean_std(side[seed] for seed in seeds)) for side in (one, other)),
                     numbers.signed(mean_std(differences).mean),
@@ -177,8 +182,8 @@ def _differences(results: Sequence[Result], part: Part) -> str:
     first = [] if part.rows is None else [_last(part.rows)]
     if not lines:
         return f"{', '.join(part.numbers)}: not run.\n"
-    heads = [*first, "number", *map(_shown, part.values), "difference", "95 % interval", "verdict", "pairs"]
-    one_value, other_value = map(_shown, part.values)
+    heads = [*first, "number", *map(shown, part.values), "difference", "95 % interval", "verdict", "pairs"]
+    one_value, other_value = map(shown, part.values)
     caption = f"{_last(part.compare)}: {other_value} minus {one_value} at the same seeds; bootstrap over the seeds."
     return markdown(heads, lines, [head not in ("number", "verdict") for head in heads]) + f"\n{caption}\n"
 
@@ -204,7 +209,8 @@ def _values(*mappings: Mapping[Any, Any]) -> list[Any]:
     return sorted(known, key=lambda value: (isinstance(value, str), value is not None, value))
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a setting's value as it is written in tables and figures."""
     return f"{value:g}" if isinstance(value, float) else numbers.UNDEFINED if value is None else str(value)
 
 

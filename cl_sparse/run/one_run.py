@@ -29,6 +29,7 @@ from cl_sparse.run.evaluate import accuracy_row, recorder_for
 from cl_sparse.run.learner_state import learner_state, own_plugins, restore_learner
 from cl_sparse.run.methods import strategy_of
 from cl_sparse.run.record import Record
+from cl_sparse.run.solved import features_of
 from cl_sparse.seeding import derive_seed
 from cl_sparse.strategies import Learner
 from cl_sparse.strategies.closed_form import ClosedFormLearner
@@ -193,7 +194,7 @@ class Run:
             **probe,
             "overlap": {name: both[0] for name, both in overlaps.items()},
             "overlap_chance": {name: both[1] for name, both in overlaps.items()},
-            "mechanisms": measured_by_mechanisms(self.learner),
+            "mechanisms": measured_by_mechanisms(self.learner) | measured_by_features(config, model),
             **measured_per_epoch(self.learner),
             "parameters": total_parameters(model),
             **multiply_adds(model),
@@ -233,6 +234,13 @@ def measured_by_mechanisms(learner: Learner) -> dict[str, dict[str, Any]]:
     mechanisms = [plugin.mechanisms for plugin in learner.plugins if isinstance(plugin, Mechanisms)]
     measured = {name: one.statistics() for named in mechanisms for name, one in named.items()}
     return {name: statistics for name, statistics in measured.items() if statistics}
+
+
+def measured_by_features(config: ExperimentConfig, model: torch.nn.Module) -> dict[str, dict[str, Any]]:
+    """Return what fixed features have measured, by their name; nothing where they measure nothing."""
+    named = features_of(config)
+    measured = model.features.statistics() if named is not None and isinstance(model, FixedNet) else {}
+    return {named.name: measured} if named is not None and measured else {}
 
 
 def measured_per_epoch(learner: Learner) -> dict[str, dict[str, Any]]:

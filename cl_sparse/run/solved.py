@@ -32,6 +32,8 @@ def features_of(config: ExperimentConfig) -> Method | None:
         )
     if {config.epochs(0), config.epochs(1)} != {1}:
         raise UserError(f"{config.place('train_ep')}: fixed features pass over the data once: choose train_ep=1")
+    if features[0].cls.from_0_to_1 and config.normalize != "unit":
+        raise UserError(f"{config.place('normalize')}: {features[0].name} needs inputs from 0 to 1: choose unit")
     return features[0]
 
 

@@ -6,13 +6,12 @@ import torch
 from torch import Tensor
 
 from cl_sparse.data import BatchLoader, ids, stream_of
+from cl_sparse.errors import UserError
 from cl_sparse.models.fixed import FixedNet
 from cl_sparse.plugins.divergence import DivergedError
 from cl_sparse.strategies.kept_features import KeptFeatures
 from cl_sparse.strategies.learner import Learner
 from cl_sparse.synapses.readouts import Readout
-
-_SAMPLES = 10_000  # of the first experience, that features are learned from
 
 
 class ClosedFormLearner(Learner):
@@ -59,6 +58,7 @@ class ClosedFormLearner(Learner):
 
         Raises:
             DivergedError: sums or weights are beyond what 32 bits hold.
+            UserError: the features cannot learn from such samples.
         """
         readout = self.model.readout
         assert isinstance(readout, Readout)
@@ -85,6 +85,10 @@ class ClosedFormLearner(Learner):
 
     def _fit_features(self) -> None:
         stream, samples = stream_of(self.adapted_dataset), ids(self.adapted_dataset)
-        drawn = samples[torch.randperm(len(samples), generator=self.generator)[:_SAMPLES]]
+        features = self.model.features
+        drawn = samples[torch.randperm(len(samples), generator=self.generator)[: features.samples]]
         batches = BatchLoader(stream, drawn, self.train_mb_size)
-        self.model.features.fit(torch.cat([batch[0] for batch in batches]), self.generator)
+        try:
+            features.fit(torch.cat([batch[0] for batch in batches]), self.generator)
+        except ValueError as error:
+            raise UserError(str(error)) from error

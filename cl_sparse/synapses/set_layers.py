@@ -1,6 +1,5 @@
 """Hidden layers of few connections, some of which move between epochs or steps (SET: Mocanu et al. 2018)."""
 
-import math
 from typing import Annotated, Any
 
 import numpy as np
@@ -9,7 +8,7 @@ from pydantic import Field
 from torch import nn
 
 from cl_sparse.layers import SETLinear
-from cl_sparse.metrics import square_means
+from cl_sparse.metrics import is_square, square_means
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
 from cl_sparse.synapses.step import Step
@@ -101,7 +100,7 @@ class SetLayers(Mechanism):
         if self.chance is None:
             for layer in layers:
                 layer.zero_connections()
-        if _is_square(layers[0].in_features):
+        if is_square(layers[0].in_features):
             self._squares.append(square_means(self._connections()).tolist())
 
     def _evolve(self, name: str) -> None:
@@ -116,7 +115,7 @@ class SetLayers(Mechanism):
 
     def _connections(self) -> Any:
         first = next(iter(self._layers().values()))
-        return torch.bincount(first.indices[1], minlength=first.in_features).cpu().numpy()
+        return first.connections_per_input().cpu().numpy()
 
     def statistics(self) -> dict[str, Any]:
         """Return how often layers evolved, and of the first layer the connections of each input, (inputs,).
@@ -133,8 +132,3 @@ class SetLayers(Mechanism):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore it."""
         self._squares, self._evolutions = [list(means) for means in state["squares"]], int(state["evolutions"])
-
-
-def _is_square(pixels: int) -> bool:
-    side = math.isqrt(pixels)
-    return side * side == pixels and side % 2 == 0

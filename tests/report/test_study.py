@@ -154,6 +154,7 @@ def test_what_cannot_be_is_one_line(project, capsys, part, said):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"images": "lr"}, "or lines, or images are needed"),
         ({"lines": "lr"}, "rows and columns, or compare"),
         ({"columns": None}, "rows and columns, or compare"),
         ({"columns": None, "compare": "lr", "values": [1]}, "values: two of lr are needed"),
@@ -175,7 +176,11 @@ def test_names_of_settings_and_numbers():
     assert setting(config, "plugins.per_epoch.noise.x") is None
     numbers = [recorded(stats, f"per_epoch.test_accuracy.{word}") for word in ("best", "lowest", "last", "0", "-2")]
     assert numbers == [0.9, 0.5, 0.7, 0.5, 0.9]
-    assert recorded({"a": [[1.0, 2.0], [3.0, 5.0]]}, "a.-1.mean") == 4
-    for path in ("x", "per_epoch.test_accuracy.7", "per_epoch.test_accuracy.x", "seed.0"):
+    table = {"a": [[1.0, 2.0], [3.0, 5.0]]}
+    assert recorded(table, "a.-1.mean") == 4
+    assert list(recorded(table, "a.columns.1")) == [2, 5]
+    assert list(recorded(table, "a.columns.1 / a.columns.0")) == [2, 5 / 3]
+    assert recorded(table, "a.0.0 / a.1.1") == 0.2
+    for path in ("x", "per_epoch.test_accuracy.7", "per_epoch.test_accuracy.x", "seed.0", "seed / x"):
         with pytest.raises(KeyError):
             recorded(stats, path)

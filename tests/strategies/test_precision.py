@@ -153,7 +153,7 @@ def test_fixed_features_are_refused(make_run):
         make_run(precision="bf16", train_ep=1, plugins=plugins)
 
 
-UNFIT = ("patch_code", "random_code", "set_layers")
+UNFIT = ("patch_code", "random_code", "set_layers", "set_rbm")
 TRAINED = [
     name
     for name, own in LEARNERS.items()
