@@ -1,7 +1,7 @@
 """Connections that come and go while a net is trained."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -66,7 +66,7 @@ class DynamicConnectivity(Mechanism):
         update_interval: steps from one whose coactivations are counted to the next.
 
     Raises:
-        ValueError: a rule is unknown, or a number out of range.
+        ValueError: a rule is unknown, a number out of range, or coactivations would begin anew before any is counted.
     """
 
     follows_units = False
@@ -102,14 +102,20 @@ class DynamicConnectivity(Mechanism):
         reset: Annotated[bool, Field(description="Whether coactivations begin anew after a change.")] = True,
         update_interval: Annotated[int, Field(ge=1, description="Steps between coactivations that count.")] = 1,
     ) -> None:
-        self.drop = dict(_SET) if drop is None else dict(drop)
-        _check_rules(self.drop, grow)
+        drop = _SET if drop is None else drop
+        _check_rules(drop, grow, initial)
+        self.drop = dict(drop)
         if update_interval < 1 or not (moving_average is None or 0 < moving_average <= 1):
             raise ValueError(
                 "update_interval must be at least 1, moving_average above 0 and at most 1, not "
                 f"{update_interval} and {moving_average}"
             )
         self.schedule = Schedule(every, begin, until, annealed, stop_below, window)
+        if reset and isinstance(every, int) and update_interval > every:
+            raise ValueError(
+                f"every {every} steps synapses move and coactivations begin anew, before the {update_interval} steps "
+                "of update_interval have gone by: reset=False, or count more often"
+            )
         self.grow, self.again, self.initial, self.reset = grow, again, initial, reset
         asked = {*self.drop, grow}
         self._counting: dict[str, Any] = {"every": update_interval, "binary": binary, "moving_average": moving_average}
@@ -304,14 +310,18 @@ class DynamicConnectivity(Mechanism):
             self._gradient, self._young = {}, {}
 
 
-def _check_rules(drop: dict[str, float], grow: str) -> None:
+def _check_rules(drop: dict[str, float], grow: str, initial: str) -> None:
+    if not isinstance(drop, Mapping):
+        raise ValueError(f"drop: rules and their shares are needed, as in {_SET}, not {drop!r}")
     for name, share in drop.items():
         if name not in DROP:
             raise ValueError(f"drop: unknown rule {name!r}{near(name, DROP)}")
-        if not 0 <= share <= 1:
-            raise ValueError(f"drop: {name}: a share is from 0 to 1, not {share}")
-    if grow not in GROW:
+        if not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise ValueError(f"drop: {name}: a share is from 0 to 1, not {share!r}")
+    if not isinstance(grow, str) or grow not in GROW:
         raise ValueError(f"grow: unknown rule {grow!r}{near(grow, GROW)}")
+    if initial not in ("zero", "drawn"):
+        raise ValueError(f"initial must be zero or drawn, not {initial!r}")
 
 
 def _mask(found: Synapses) -> Tensor:
