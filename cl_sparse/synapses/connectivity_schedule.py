@@ -35,7 +35,7 @@ class Schedule:
             raise ValueError(f"every must be at least 1 step, task, or None for between epochs, not {self.every!r}")
         if self.every == "task" and (self.begin > 0 or self.until < 1 or self.annealed):
             raise ValueError(
-                "begin, until and annealed are about a task's time, in which no synapse moves between tasks (every: task)"
+                "begin, until and annealed are about a task's time: none of them goes with moves between tasks"
             )
         if self.window < 1 or not 0 <= (self.stop_below or 0.0) <= 1:
             raise ValueError(

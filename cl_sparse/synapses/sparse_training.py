@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cl_sparse.config.wording import near
 from cl_sparse.layers import SparseLinear, SparseWeights, SparseWeights2d, SparseWeightsBase, rezero_weights
 from cl_sparse.synapses.connectivity_rules import smallest, wiring_of
 from cl_sparse.synapses.distribution import Distribution, distribute_synapses, live_counts
@@ -35,7 +36,7 @@ class SparseTraining:
         epochs: passes over the data that training will take.
         steps: optimizer steps in each.
         distribution: of synapses over layers, see :func:`cl_sparse.synapses.distribution.live_counts`.
-        leave: layers that stay dense, as shell patterns of their names ("classifier*").
+        leave: layers that stay dense, as shell patterns of their names ("classifier*"), each that of a layer.
         seed: of what the mechanism draws. Masks are drawn from torch's global random numbers.
 
     Attributes:
@@ -61,8 +62,13 @@ class SparseTraining:
     ) -> None:
         if epochs < 1 or steps < 1:
             raise ValueError(f"epochs and steps must be at least 1, not {epochs} and {steps}")
-        if density is not None and optimizer.state:
+        if density is not None and not 0 <= density <= 1:
+            raise ValueError(f"density must be from 0 to 1, not {density}")
+        if density is not None and _has_stepped(optimizer):
             raise ValueError("density draws the weights anew: of a net that has been trained, prune() keeps them")
+        if not (mechanism is None or isinstance(mechanism, DynamicConnectivity)):
+            raise ValueError(f"mechanism must be a DynamicConnectivity, or None, not {mechanism!r}")
+        _check_left(model, leave)
         self.model, self.mechanism, self.distribution = model, mechanism, distribution
         self.epochs, self.steps, self.taken, self._begun = epochs, steps, 0, 0
         _wrap(model, leave)
@@ -159,6 +165,18 @@ class SparseTraining:
 
     def _layers(self) -> dict[str, Synapses]:
         return {name: found for name, found in self.ledger.synapses.items() if found.stored in ("masked", "live")}
+
+
+def _has_stepped(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether an optimizer has moved anything: Adagrad has its sums from the start, of 0 steps."""
+    return any(float(kept.get("step", 1)) > 0 for kept in optimizer.state.values())
+
+
+def _check_left(model: nn.Module, leave: Sequence[str]) -> None:
+    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    for pattern in leave:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ValueError(f"leave: no linear layer or convolution is called {pattern!r}{near(pattern, names)}")
 
 
 def _wrap(model: nn.Module, leave: Sequence[str]) -> None:

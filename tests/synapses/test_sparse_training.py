@@ -149,8 +149,28 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match="epochs and steps must be at least 1, not 1 and 0"):
         SparseTraining(net, optimizer, steps=0)
     with pytest.raises(ValueError, match="no linear layer or convolution within the net is left to be sparse"):
-        SparseTraining(net, optimizer, steps=1, leave=["*"])
+        SparseTraining(a_net(), optimizer, steps=1, leave=["*"])
+    for keywords, said in (
+        ({"density": 1.5}, "density must be from 0 to 1, not 1.5"),
+        ({"leave": ["fife"]}, "leave: no linear layer or convolution is called 'fife', choose one of: 0, 3, 5"),
+        ({"mechanism": "rigl"}, "mechanism must be a DynamicConnectivity, or None, not 'rigl'"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            SparseTraining(net, optimizer, steps=1, **keywords)
+        assert [type(module) for module in net] == [type(module) for module in a_net()]  # nothing has been wrapped
     net(torch.randn(1, 1, 5, 5)).sum().backward()
     optimizer.step()
+    with pytest.raises(ValueError, match="density draws the weights anew"):
+        SparseTraining(net, optimizer, 0.1, steps=1)
+
+
+def test_an_optimizer_that_remembers_something_from_the_start_has_not_taken_steps():
+    net = a_net()
+    optimizer = torch.optim.Adagrad(net.parameters())
+    sparse = SparseTraining(net, optimizer, 0.2, RULES["set"](), epochs=2, steps=1)
+    for _ in range(2):
+        net(torch.randn(2, 1, 5, 5)).sum().backward()
+        optimizer.step()
+        sparse.step()
     with pytest.raises(ValueError, match="density draws the weights anew"):
         SparseTraining(net, optimizer, 0.1, steps=1)
