@@ -55,13 +55,20 @@ class Wiring:
         )
 
 
-def wiring_of(found: Synapses, generator: torch.Generator) -> Wiring:
-    """Return a layer as rules see it: all synapses may go, and may grow wherever none is."""
+def wiring_of(found: Synapses, generator: torch.Generator, scale: Tensor | None = None) -> Wiring:
+    """Return a layer as rules see it: synapses may grow wherever none is.
+
+    Args:
+        found: of the layer.
+        generator: draws.
+        scale: factors on updates, in the parameter's shape: only synapses of factor 1 may go. None: all may.
+    """
     units, inputs = (ids.cpu() for ids in found.places())
     free = torch.ones(found.shape[0], found.shape[1:].numel(), dtype=torch.bool)
     free[units, inputs] = False
     weights = found.of_live(found.current()).cpu()
-    return Wiring(units, inputs, weights, torch.ones(len(units), dtype=torch.bool), free, generator)
+    may_go = torch.ones(len(units), dtype=torch.bool) if scale is None else (found.of_live(scale) == 1).cpu()
+    return Wiring(units, inputs, weights, may_go, free, generator)
 
 
 Drop = Callable[[Wiring, float], Tensor]

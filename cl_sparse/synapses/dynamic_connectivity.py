@@ -239,10 +239,8 @@ class DynamicConnectivity(Mechanism):
         return (2 * drawn - 1) * live_inputs[grown[0]].rsqrt()
 
     def _wiring(self, name: str, found: Synapses) -> Wiring:
-        scale, gradient, watched = self.ledger.steps.scale_of(name), self._gradient.get(name), self._watching
-        wiring = wiring_of(found, self.generator)
-        if scale is not None:
-            wiring = replace(wiring, may_go=(found.of_live(scale) == 1).cpu())
+        gradient, watched = self._gradient.get(name), self._watching
+        wiring = wiring_of(found, self.generator, self.ledger.steps.scale_of(name))
         if self._by_gradient:  # a head of another task has none
             seen = torch.zeros(wiring.free.shape) if gradient is None else gradient.flatten(1).cpu()
             wiring = replace(wiring, gradient=seen)

@@ -95,25 +95,34 @@ class SparseTraining:
     def prune(self, density: float) -> None:
         """Drop the synapses with the smallest |w| at once, so that this share of all places lives.
 
-        How many stay in each layer is said by the distribution; their weights stay as they are.
+        How many stay in each layer is said by the distribution; their weights stay as they are. Synapses whose updates
+        another mechanism has slowed or frozen stay.
 
         Raises:
-            ValueError: a layer has fewer synapses already, or the density is out of range.
+            ValueError: a layer has fewer synapses already, or more that have to stay; or the density is out of range.
+                Nothing has gone then.
         """
         layers = self._layers()
         places = sum(found.positions for found in layers.values())
         counts = live_counts(
             {name: found.shape for name, found in layers.items()}, self.distribution, round(density * places)
         )
-        for name, found in layers.items():
-            if counts[name] > found.n_live:
-                raise ValueError(f"{found.layer} has {found.n_live} synapses, fewer than {counts[name]}")
         drawn = torch.Generator().manual_seed(self.ledger.seed)
         with torch.no_grad():
+            gone = {name: self._smallest(found, counts[name], drawn) for name, found in layers.items()}
             for name, found in layers.items():
-                gone = smallest(wiring_of(found, drawn), 1 - counts[name] / max(1, found.n_live))
-                nowhere = gone[:0]
-                self.ledger.rewire(found, gone, (nowhere, nowhere))
+                nowhere = gone[name][:0]
+                self.ledger.rewire(found, gone[name], (nowhere, nowhere))
+
+    def _smallest(self, found: Synapses, left: int, drawn: torch.Generator) -> Tensor:
+        """Return the positions of the smallest weights of a layer, all but ``left``; ties at random."""
+        if left > found.n_live:
+            raise ValueError(f"{found.layer} has {found.n_live} synapses, fewer than {left}")
+        wiring = wiring_of(found, drawn, self.ledger.steps.scale_of(found.name))
+        free = int(wiring.may_go.sum())
+        if found.n_live - free > left:
+            raise ValueError(f"{found.layer} has {found.n_live - free} synapses that are preserved, more than {left}")
+        return smallest(wiring, (found.n_live - left) / max(1, free))
 
     def masks(self) -> dict[str, Tensor]:
         """Return where synapses live, bool (units, inputs, ...), by the name of each sparse layer's weight."""

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from cl_sparse.layers import SparseLinear
-from cl_sparse.synapses import DynamicConnectivity, SparseTraining
+from cl_sparse.synapses import DynamicConnectivity, Frozen, SparseTraining
 
 RULES = {
     "set": lambda: DynamicConnectivity(),
@@ -174,3 +174,19 @@ def test_an_optimizer_that_remembers_something_from_the_start_has_not_taken_step
         sparse.step()
     with pytest.raises(ValueError, match="density draws the weights anew"):
         SparseTraining(net, optimizer, 0.1, steps=1)
+
+
+def test_pruning_leaves_what_is_preserved():
+    loop = Loop("static", density=0.5, distribution="uniform", leave=["5"])
+    loop.sparse.ledger.attach(frozen := Frozen(0.4, rule="random"))
+    loop.sparse.ledger.after_task(0)
+    held = {name: frozen.updates.scale[name] == 0 for name in loop.sparse.masks()}
+    assert any(bool((loop.sparse.masks()[name] & held[name]).any()) for name in held)
+    kept = {name: loop.sparse.masks()[name] & held[name] for name in held}
+    loop.sparse.prune(0.25)
+    masks = loop.sparse.masks()
+    assert sum(int(mask.sum()) for mask in masks.values()) == round(0.25 * (4 * 9 + 12 * 36))
+    assert all(bool(masks[name][kept[name]].all()) for name in kept)
+    with pytest.raises(ValueError, match="0 has 7 synapses that are preserved, more than 4"):
+        loop.sparse.prune(0.1)
+    assert all(torch.equal(mask, loop.sparse.masks()[name]) for name, mask in masks.items())
