@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from cl_sparse.synapses.owned_hook import OwnedHook
 from cl_sparse.synapses.passes import as_rows, in_full, outputs_as_rows
 
 
@@ -127,13 +128,20 @@ class Coactivation:
         if self.passes % self.every:
             self.remove()
         elif not self._hooks:
-            self._hooks = [layer.register_forward_hook(self._see(name)) for name, layer in self.layers.items()]
+            layers = self.layers.items()
+            self._hooks = [layer.register_forward_hook(OwnedHook(self._see, name)) for name, layer in layers]
 
-    def _see(self, name: str) -> Any:
-        def forward(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            if module.training and torch.is_grad_enabled():
-                x = in_full(inputs[0].detach())
-                rows = x if x.dim() == 2 else as_rows(module, x).flatten(0, 1)
-                self._seen[name] = self._activity(name, rows), output
+    def _see(self, name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if module.training and torch.is_grad_enabled():
+            x = in_full(inputs[0].detach())
+            rows = x if x.dim() == 2 else as_rows(module, x).flatten(0, 1)
+            self._seen[name] = self._activity(name, rows), output
 
-        return forward
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has seen nothing of a pass that is under way."""
+        return self.__dict__ | {"_hooks": [], "_seen": {}, "_buffers": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Watch the copied layers."""
+        self.__dict__.update(state)
+        self._watch()

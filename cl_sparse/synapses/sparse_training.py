@@ -13,6 +13,7 @@ from cl_sparse.synapses.connectivity_rules import smallest, wiring_of
 from cl_sparse.synapses.distribution import Distribution, distribute_synapses, live_counts
 from cl_sparse.synapses.dynamic_connectivity import DynamicConnectivity
 from cl_sparse.synapses.ledger import Ledger
+from cl_sparse.synapses.owned_hook import OwnedHook
 from cl_sparse.synapses.synapses import Synapses
 
 
@@ -81,7 +82,16 @@ class SparseTraining:
             raise ValueError("no linear layer or convolution within the net is left to be sparse")
         self.ledger.before_task(0)
         self.ledger.before_epoch(0, epochs, steps)
-        self._hook = model.register_forward_pre_hook(self._begin_epoch)
+        self._hook = model.register_forward_pre_hook(OwnedHook(self._begin_epoch))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Go on with a copied net."""
+        self.__dict__.update(state)
+        self._hook = self.model.register_forward_pre_hook(OwnedHook(self._begin_epoch))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy puts a hook of its own on its net."""
+        return {name: value for name, value in self.__dict__.items() if name != "_hook"}
 
     def step(self) -> None:
         """Hold weights without a synapse at 0: to be called after each ``optimizer.step()``.

@@ -1,6 +1,7 @@
 """Sparse training by one object: counts, the instant prune, what is baked, training that goes on where it stopped."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -190,3 +191,34 @@ def test_pruning_leaves_what_is_preserved():
     with pytest.raises(ValueError, match="0 has 7 synapses that are preserved, more than 4"):
         loop.sparse.prune(0.1)
     assert all(torch.equal(mask, loop.sparse.masks()[name]) for name, mask in masks.items())
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+@pytest.mark.parametrize("first", ["net", "object"])
+def test_a_copy_goes_on_by_itself(rule, first):
+    loop, alone = Loop(rule), Loop(rule)
+    loop.train(last=7)
+    alone.train()
+    copied = Loop.__new__(Loop)
+    copied.x, copied.y = loop.x, loop.y
+    if first == "net":
+        copied.net, copied.optimizer, copied.sparse = copy.deepcopy(tuple(loop.parts()))
+    else:
+        copied.sparse, copied.net, copied.optimizer = copy.deepcopy((loop.sparse, loop.net, loop.optimizer))
+    for each in (copied, loop):
+        each.train(first=7)
+        assert all(torch.equal(a, b) for a, b in zip(alone.net.parameters(), each.net.parameters(), strict=True))
+        assert all(torch.equal(a, each.sparse.masks()[name]) for name, a in alone.sparse.masks().items())
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_a_copy_of_the_net_alone_is_a_net(rule):
+    loop, alone = Loop(rule), Loop(rule)
+    loop.train(last=7)
+    alone.train()
+    for copied in (copy.deepcopy(loop.net), pickle.loads(pickle.dumps(loop.net))):
+        assert torch.equal(copied(loop.x[0]), loop.net(loop.x[0]))
+        for _ in range(3):
+            copied(loop.x[0] + 1).sum().backward()  # nothing of this is training of the first one
+    loop.train(first=7)
+    assert all(torch.equal(a, b) for a, b in zip(alone.net.parameters(), loop.net.parameters(), strict=True))
