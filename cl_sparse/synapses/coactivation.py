@@ -1,6 +1,6 @@
 """How often, or how strongly, the unit and the input of each place are active together, while a net is trained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,6 +10,9 @@ from torch.utils.hooks import RemovableHandle
 from cl_sparse.synapses.owned_hook import OwnedHook
 from cl_sparse.synapses.passes import as_rows, in_full, outputs_as_rows
 
+Readers = Mapping[str, Mapping[str, nn.Module]]
+"""By the name of a layer, those that read its units, by name."""
+
 
 class Coactivation:
     """Sums, for every place of linear layers and convolutions, how active unit and input are together.
@@ -17,14 +20,14 @@ class Coactivation:
     C ← C + YᵀX over the samples of a training pass, X[s, i] = 1 where input i of sample s is above 0 and Y[s, u] = 1
     where unit u is, behind its activation: as its reader gets it. Of layers that nobody reads, and of convolutions, it
     is the outputs; of a convolution every place of a map is a sample, and an input a place in its flattened kernels.
-    Passes in evaluation mode do not count.
+    Passes in evaluation mode do not count; of several passes before a step, all do.
 
     Numenta's dynamic_sparse, where this comes from, adds an outer product for each sample, of test data too; its later
     version may multiply the activities themselves, and take a moving average.
 
     Args:
         layers: linear layers and convolutions by name.
-        readers: by the name of a layer, those that read its units.
+        readers: linear layers that read their units.
         every: training passes from one that is counted to the next.
         binary: whether an activity counts as above 0 or not, in place of its value (negative ones too).
         moving_average: α of C ← (1 − α)·C + α·YᵀX, in place of the sum.
@@ -38,26 +41,39 @@ class Coactivation:
     def __init__(
         self,
         layers: Mapping[str, nn.Module],
-        readers: Mapping[str, Sequence[str]],
+        readers: Readers,
         every: int = 1,
         binary: bool = True,
         moving_average: float | None = None,
         alone: bool = True,
     ) -> None:
-        self.readers, self.every, self.binary, self.alone, self.passes = dict(readers), every, binary, alone, 0
+        self.every, self.binary, self.alone, self.passes = every, binary, alone, 0
         self.rates = (1.0, 1.0) if moving_average is None else (1.0 - moving_average, moving_average)
-        self.layers = dict(layers)
         self.both: dict[str, Tensor] = {}
         self.units: dict[str, Tensor] = {}
         self.inputs: dict[str, Tensor] = {}
         self._seen: dict[str, tuple[Tensor, Tensor]] = {}
-        for name, layer in layers.items():
-            weight = layer.get_parameter("weight").detach().flatten(1)
-            self.both[name] = torch.zeros_like(weight, memory_format=torch.contiguous_format)
-            self.units[name] = weight.new_zeros(weight.shape[0])
-            self.inputs[name] = weight.new_zeros(weight.shape[1])
         self._buffers: dict[str, Tensor] = {}
         self._hooks: list[RemovableHandle] = []
+        self.meet(layers, readers)
+
+    def meet(self, layers: Mapping[str, nn.Module], readers: Readers) -> None:
+        """Watch these layers from now on; counts of those that are as large as before go on.
+
+        Args:
+            layers, readers: as the class has them.
+        """
+        self.remove()
+        self.layers, self.readers, self._seen = dict(layers), dict(readers), {}
+        shapes = {name: layer.get_parameter("weight").flatten(1).shape for name, layer in layers.items()}
+        for counts, axes in ((self.both, (0, 1)), (self.units, (0,)), (self.inputs, (1,))):
+            before = dict(counts)
+            counts.clear()
+            for name, shape in shapes.items():
+                wanted = [shape[axis] for axis in axes]
+                known = before.get(name)
+                fits = known is not None and list(known.shape) == wanted
+                counts[name] = known if fits else layers[name].get_parameter("weight").new_zeros(wanted).detach()
         self._watch()
 
     def remove(self) -> None:
@@ -72,20 +88,23 @@ class Coactivation:
             for count in counts.values():
                 count.zero_()
 
-    @torch.no_grad()
     def count(self) -> None:
-        """Count the last training pass: to be called after each step."""
-        seen, self._seen = self._seen, {}
+        """Count what has not been counted of the step's training passes: to be called after each step."""
+        self._count_pass()
         self.passes += 1
+        self._watch()
+
+    @torch.no_grad()
+    def _count_pass(self) -> None:
+        seen, self._seen = self._seen, {}
         old, new = self.rates
-        for name, (x, _) in seen.items():
-            y = self._units_of(name, seen)
+        for name in seen.keys() & self.layers.keys():
+            x, y = seen[name][0], self._units_of(name, seen)
             self.both[name].addmm_(y.T, x, beta=old, alpha=new)
             if not self.alone:
                 continue
             self.units[name].mul_(old).add_((y if self.binary else y * y).sum(0), alpha=new)
             self.inputs[name].mul_(old).add_((x if self.binary else x * x).sum(0), alpha=new)
-        self._watch()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counts."""
@@ -128,11 +147,15 @@ class Coactivation:
         if self.passes % self.every:
             self.remove()
         elif not self._hooks:
-            layers = self.layers.items()
-            self._hooks = [layer.register_forward_hook(OwnedHook(self._see, name)) for name, layer in layers]
+            watched = dict(self.layers)
+            for readers in self.readers.values():
+                watched |= readers
+            self._hooks = [layer.register_forward_hook(OwnedHook(self._see, name)) for name, layer in watched.items()]
 
     def _see(self, name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if module.training and torch.is_grad_enabled():
+            if name in self._seen:  # another pass of the same step
+                self._count_pass()
             x = in_full(inputs[0].detach())
             rows = x if x.dim() == 2 else as_rows(module, x).flatten(0, 1)
             self._seen[name] = self._activity(name, rows), output

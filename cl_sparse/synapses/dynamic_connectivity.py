@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cl_sparse.config.wording import near
-from cl_sparse.synapses.coactivation import Coactivation
+from cl_sparse.synapses.coactivation import Coactivation, Readers
 from cl_sparse.synapses.connectivity_rules import (
     DROP,
     GROW,
@@ -143,12 +143,7 @@ class DynamicConnectivity(Mechanism):
                 if found.stored == "live":
                     raise ValueError(f"{found.layer} stores its live synapses only: coactivations are of masked layers")
                 check_convolution(found.layer, ledger.model.get_submodule(found.inside))
-        self._watching: Coactivation | None = None
-        if self._by_coactivation:
-            known = list(ledger.synapses.values())
-            modules = {found.inside: ledger.model.get_submodule(found.inside) for found in known}
-            watched = {name: module for name, module in modules.items() if isinstance(module, nn.Linear | nn.Conv2d)}
-            self._watching = Coactivation(watched, readers_of(known, ledger.consumers()), **self._counting)
+        self._watching = Coactivation(*self._watched(), **self._counting) if self._by_coactivation else None
         self._ever = {name: _mask(found) for name, found in layers.items()}
         self._young: dict[str, Tensor] = {}  # what grew at the last change, bool (units, inputs)
         self._changes: list[dict[str, Any]] = []
@@ -161,6 +156,8 @@ class DynamicConnectivity(Mechanism):
     def before_task(self, task: int) -> None:
         """Begin to count its steps; change the connections, if that is done between tasks."""
         self._task, self._step = task, 0
+        if self._watching is not None:
+            self._watching.meet(*self._watched())
         if self._by_task and task:
             self._change(0.0)
             return
@@ -250,6 +247,18 @@ class DynamicConnectivity(Mechanism):
             activity = watched.units[found.inside].cpu(), watched.inputs[found.inside].cpu()
             wiring = replace(wiring, activity=activity)
         return wiring
+
+    def _watched(self) -> tuple[dict[str, nn.Module], Readers]:
+        """Return the layers whose coactivations count, and who reads their units."""
+        model, known, kinds = self.ledger.model, list(self.ledger.synapses.values()), (nn.Linear, nn.Conv2d)
+        modules = {found.inside: model.get_submodule(found.inside) for found in known}
+        linear = {name: module for name, module in modules.items() if isinstance(module, nn.Linear)}
+        readers = readers_of(known, self.ledger.consumers())
+        layers = {found.inside: modules[found.inside] for found in self._layers().values()}
+        return (
+            {name: module for name, module in layers.items() if isinstance(module, kinds)},
+            {name: {own: linear[own] for own in readers.get(name, ()) if own in linear} for name in layers},
+        )
 
     def _layers(self) -> dict[str, Synapses]:
         return {name: found for name, found in self.ledger.synapses.items() if found.stored in ("masked", "live")}

@@ -220,8 +220,7 @@ def test_coactivations_are_counted_in_training_only(binary, average):
             duty = copy.deepcopy(net)
             h1 = duty[1](duty[0](x))  # boosting is off: the winners are the same
             h2 = duty[3](duty[2](h1))
-            inputs = {"0.module": x, "2.module": h1, "4": h2}
-            outputs = {"0.module": h1, "2.module": h2, "4": duty[4](h2)}
+            inputs, outputs = {"0.module": x, "2.module": h1}, {"0.module": h1, "2.module": h2}
         for name in slow:
             slow[name] *= 1 if average is None else 1 - average
             for sample in range(20):
@@ -260,6 +259,39 @@ def test_coactivations_of_convolutions_are_of_every_place():
     training.optimizer.step()
     assert torch.equal(watching.both["0.module"], slow)
     assert torch.equal(watching.units["0.module"], units)
+
+
+def test_every_pass_of_a_step_counts():
+    whole, parts = (Training(DynamicConnectivity({"coactivation": 0.0}, "cosine")) for _ in range(2))
+    for training, size in ((whole, 20), (parts, 5)):
+        training.ledger.before_task(0)
+        for x, y in zip(training.x[0].split(size), training.y[0].split(size), strict=True):
+            nn.functional.cross_entropy(training.net(x), y).backward()
+        training.optimizer.step()
+    one, other = whole.mechanism._watching.state_dict(), parts.mechanism._watching.state_dict()
+    for kind in ("both", "units", "inputs"):
+        assert all(torch.equal(count, other[kind][name]) for name, count in one[kind].items())
+    assert one["both"]["0.module"].any()
+
+
+def test_layers_that_were_replaced_are_met_anew():
+    training = Training(DynamicConnectivity({"coactivation": 0.5}))
+    training.task(0)
+    wider = nn.Linear(6, 5)  # as Avalanche's IncrementalClassifier gains outputs
+    training.net[4] = wider
+    training.net[3] = nn.Hardtanh(1.0, 2.0)  # whose units are all above 0, as only their reader tells
+    training.ledger.before_task(1)
+    logits = training.net(training.x[0])
+    with torch.no_grad():
+        of_inputs = (training.net[:2](training.x[0]) > 0).float().sum(0)
+    logits.sum().backward()
+    training.optimizer.step()
+    assert torch.equal(training.mechanism._watching.both["2.module"], of_inputs.expand(6, -1))
+
+
+def test_dense_layers_are_not_counted():
+    training = Training(DynamicConnectivity({"coactivation": 0.5}))
+    assert list(training.mechanism._watching.both) == ["0.module", "2.module"]
 
 
 @pytest.mark.parametrize("reset", [True, False])
