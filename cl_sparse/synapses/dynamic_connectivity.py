@@ -42,11 +42,12 @@ class DynamicConnectivity(Mechanism):
     drops by magnitude, lets dropped places be taken ``again``, and moreover starts from correlated inputs and removes
     units without inputs or readers.
 
-    A layer has as many synapses afterwards as before, exactly; ties are broken at random. The optimizer remembers
-    nothing of new synapses. Synapses whose updates another mechanism has slowed or frozen stay. The gradient that
-    counts is that of the step before; coactivations are of the passes since the last change (see ``Coactivation``). A
-    layer may stop until the next task: once, over ``window`` changes, the mean share of what grew at one change that is
-    still there after the next is below ``stop_below``.
+    A layer has as many synapses afterwards as before, exactly; ties are broken at random. Where fewer places are free
+    than synapses would go, only as many go, any of them. The optimizer remembers nothing of new synapses. Synapses
+    whose updates another mechanism has slowed or frozen stay, and so do those of a layer that no step has trained since
+    the last change, as other tasks' heads. The gradient that counts is that of the step before; coactivations are of
+    the passes since the last change (see ``Coactivation``). A layer may stop until the next task: once, over ``window``
+    changes, the mean share of what grew at one change that is still there after the next is below ``stop_below``.
 
     Args:
         drop: rules and the share that each would drop; what all of them would drop goes. Rules: magnitude,
@@ -123,7 +124,7 @@ class DynamicConnectivity(Mechanism):
         self._by_gradient, self._by_coactivation = bool(asked & NEED_GRADIENT), bool(asked & NEED_COACTIVATION)
         self._by_task = every == "task"
         by_step = self._by_gradient or self._by_coactivation or isinstance(every, int)
-        self.needs = Needs.ALL if by_step else Needs.BOUNDARIES
+        self.needs = Needs.ALL if by_step else Needs.TOUCHED
         self.looks_at_steps = self._by_gradient
 
     def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
@@ -148,6 +149,7 @@ class DynamicConnectivity(Mechanism):
         self._young: dict[str, Tensor] = {}  # what grew at the last change, bool (units, inputs)
         self._changes: list[dict[str, Any]] = []
         self._gradient: dict[str, Tensor] = {}
+        self._trained: set[str] = set()  # what steps have trained since the last change
         self._step = self._steps = 0
         self._task = -1
 
@@ -161,7 +163,7 @@ class DynamicConnectivity(Mechanism):
         if self._by_task and task:
             self._change(0.0)
             return
-        self._young = {}
+        self._young, self._trained = {}, set()
         if self._watching is not None and self.reset:
             self._watching.reset()
 
@@ -174,13 +176,27 @@ class DynamicConnectivity(Mechanism):
     def after_step(self, step: Step) -> None:
         """Note gradient and coactivations; change the connections, if it is time."""
         self._step += 1
-        if self._by_gradient:
-            self._gradient = {name: own.grad for name, own in step.touched.items() if own.at is None}
+        every, layers = self.schedule.every, self._layers()
+        self._note_trained(layers)
+        due = isinstance(every, int) and self._step % every == 0 and self._step < self._steps
+        if self._by_gradient and (due or not isinstance(every, int)):
+            grads = {name: step.touched[name].grad for name in layers.keys() & step.touched.keys()}
+            self._gradient = {name: grad.clone() for name, grad in grads.items()}  # zero_grad may set it to 0 in place
         if self._watching is not None:
             self._watching.count()
-        every = self.schedule.every
-        if isinstance(every, int) and self._step % every == 0 and self._step < self._steps:
+        if isinstance(every, int) and not self._steps:
+            raise ValueError(
+                f"every {every} steps up to which one? ledger.before_epoch(epoch, epochs, steps) has to be called"
+            )
+        if due:
             self._change(self._step / self._steps)
+
+    def _note_trained(self, layers: Mapping[str, Synapses]) -> None:
+        """Note which layers a step has trained: heads of other tasks have no gradient, or one of 0."""
+        for name, found in layers.items():
+            grad = found.parameter.grad
+            if name not in self._trained and grad is not None and bool(grad.any()):
+                self._trained.add(name)
 
     # -------------------- what they do
 
@@ -192,12 +208,17 @@ class DynamicConnectivity(Mechanism):
         rules = {name: factor * share for name, share in self.drop.items()}
         with torch.no_grad():
             layers = {
-                name: self._rewire(name, found, {} if self._stopped(name) else rules)
+                name: self._rewire(name, found, {} if self._idle(name) or self._stopped(name) else rules)
                 for name, found in self._layers().items()
             }
+        self._trained = set()
         self._changes.append({"task": self._task, "time": gone_by, "layers": layers})
         if self._watching is not None and self.reset:
             self._watching.reset()
+
+    def _idle(self, name: str) -> bool:
+        """Return whether others have been trained since the last change, and a layer has not, as other tasks' heads."""
+        return bool(self._trained) and name not in self._trained
 
     def _stopped(self, name: str) -> bool:
         """Return whether so little of what grew in a layer has survived that it is to stay as it is."""
@@ -208,7 +229,8 @@ class DynamicConnectivity(Mechanism):
         wiring = self._wiring(name, found)
         drop = dropped(wiring, rules)
         n = min(len(drop), int(wiring.free.sum()) + self.again * len(drop))
-        drop = drop[:n]
+        if n < len(drop):
+            drop = drop[torch.randperm(len(drop), generator=self.generator)[:n]]
         left = wiring.without(drop, self.again)
         grow = GROW[self.grow](left, n)
         self.ledger.rewire(found, drop, grow, self._values(left, grow))
@@ -290,6 +312,7 @@ class DynamicConnectivity(Mechanism):
             "ever": dict(self._ever),
             "young": dict(self._young),
             "gradient": dict(self._gradient),
+            "trained": sorted(self._trained),
             "time": (self._task, self._step, self._steps),
             **counts,
         }
@@ -307,6 +330,7 @@ class DynamicConnectivity(Mechanism):
         if "time" in state:  # as it is not in checkpoints of earlier versions, made between tasks
             self._young = {name: mask.cpu() for name, mask in state["young"].items()}
             self._gradient = dict(state["gradient"])
+            self._trained = set(state.get("trained", ()))
             self._task, self._step, self._steps = state["time"]
             if self._watching is not None:
                 self._watching.load_state_dict(state["coactivation"])

@@ -319,6 +319,67 @@ def test_gradients_tell_where_to_grow():
     assert gradient[new].min() >= gradient[others].max()
 
 
+def test_gradients_may_be_zeroed_in_place():
+    training = Training(DynamicConnectivity({"magnitude": 0.5}, "gradient"))
+    training.ledger.before_task(0)
+    training.ledger.before_epoch(0, 2, 1)
+    nn.functional.cross_entropy(training.net(training.x[0]), training.y[0]).backward()
+    training.optimizer.step()
+    gradient, before = training.net[0].module.weight.grad.abs(), training.net[0].live_mask()
+    training.optimizer.zero_grad(set_to_none=False)
+    training.ledger.before_epoch(1, 2, 1)
+    new = training.net[0].live_mask() & ~before
+    assert gradient[new].min() >= gradient[~before & ~new].max() > 0
+
+
+@pytest.mark.parametrize("set_to_none", [True, False])
+@pytest.mark.parametrize("rules", [({"magnitude": 0.5}, "gradient"), ({"random": 0.5}, "random")])
+@pytest.mark.parametrize("every", [None, 3, "task"])
+def test_heads_of_other_tasks_stay(rules, every, set_to_none):
+    torch.manual_seed(0)
+    net = nn.ModuleDict({"body": masked(9, 12), "0": masked(12, 6), "1": masked(12, 6)})
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    ledger = Ledger(net, optimizer)
+    ledger.attach(DynamicConnectivity(*rules, every))
+    masks = [{name: net[name].live_mask() for name in net}]
+    for task in range(3):
+        ledger.before_task(task)
+        for epoch in range(2):
+            ledger.before_epoch(epoch, 2, 4)
+            for _ in range(4):
+                optimizer.zero_grad(set_to_none)
+                net[str(task % 2)](net["body"](torch.randn(8, 9)).relu()).logsumexp(1).sum().backward()
+                optimizer.step()
+                rezero_weights(net)
+        ledger.after_task(task)
+        masks.append({name: net[name].live_mask() for name in net})
+    trained = [None, "0", "1"] if every == "task" else ["0", "1", "0"]  # a task's, or that of the task before
+    for head, before, after in zip(trained, masks, masks[1:], strict=False):
+        moved = {name for name in net if not torch.equal(before[name], after[name])}
+        assert moved == (set() if head is None else {"body", head})
+
+
+def test_where_few_places_are_free_any_may_go():
+    torch.manual_seed(0)
+    net = nn.Sequential(SparseWeights(nn.Linear(20, 30), weight_sparsity=0.9))
+    ledger = Ledger(net, None)
+    ledger.attach(DynamicConnectivity({"magnitude": 0.5}))
+    before = net[0].live_mask()
+    ledger.before_task(0)
+    ledger.before_epoch(1, 2, 1)
+    gone = (before & ~net[0].live_mask()).sum(1)
+    assert int(gone.sum()) == 60
+    assert int((gone > 0).sum()) > 20  # of 30 units
+
+
+def test_moves_between_steps_need_to_know_how_many_there_will_be():
+    training = Training(DynamicConnectivity(every=2))
+    training.ledger.before_task(0)
+    training.net(training.x[0]).sum().backward()
+    with pytest.raises(ValueError, match="every 2 steps up to which one"):
+        training.optimizer.step()
+
+
 def test_places_once_alive_are_remembered():
     training = Training(DynamicConnectivity({"random": 0.5}))
     ever = training.masks()["0.module.weight"].clone()
