@@ -128,7 +128,8 @@ class SparseTraining:
         """Return the positions of the smallest weights of a layer, all but ``left``; ties at random."""
         if left > found.n_live:
             raise ValueError(f"{found.layer} has {found.n_live} synapses, fewer than {left}")
-        wiring = wiring_of(found, drawn, self.ledger.steps.scale_of(found.name))
+        nowhere = torch.zeros(0, dtype=torch.long)
+        wiring = wiring_of(found, drawn, self.ledger.steps.scale_of(found.name), free=nowhere)
         free = int(wiring.may_go.sum())
         if found.n_live - free > left:
             raise ValueError(f"{found.layer} has {found.n_live - free} synapses that are preserved, more than {left}")

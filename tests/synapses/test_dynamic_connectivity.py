@@ -75,10 +75,12 @@ class Training:
     annealed=st.booleans(),
     again=st.booleans(),
     optimizer=st.sampled_from(sorted(OPTIMIZERS)),
+    live=st.booleans(),
     seed=st.integers(0, 1000),
 )
-def test_a_layer_has_as_many_synapses_as_before(drop, grow, every, annealed, again, optimizer, seed):
-    training = Training(DynamicConnectivity(drop, grow, every, annealed=annealed, again=again), optimizer, seed)
+def test_a_layer_has_as_many_synapses_as_before(drop, grow, every, annealed, again, optimizer, live, seed):
+    mechanism = DynamicConnectivity(drop, grow, every, annealed=annealed, again=again)
+    training = Training(mechanism, optimizer, seed, live=live)
     counts = {name: int(mask.sum()) for name, mask in training.masks().items()}
     for task in range(2):
         training.task(task)
@@ -210,7 +212,7 @@ def test_preserved_synapses_stay():
 def test_coactivations_are_counted_in_training_only(binary, average):
     mechanism = DynamicConnectivity({"coactivation": 0.0}, "cosine", binary=binary, moving_average=average)
     training = Training(mechanism, optimizer="sgd")
-    net, watching = training.net, training.mechanism._watching
+    net, watching = training.net, training.mechanism.sight.watching
     training.ledger.before_task(0)
     slow = {name: torch.zeros_like(count) for name, count in watching.both.items()}
     for x, y in zip(training.x, training.y, strict=True):
@@ -243,7 +245,7 @@ def test_coactivations_are_counted_in_training_only(binary, average):
 
 def test_coactivations_of_convolutions_are_of_every_place():
     training = Training(DynamicConnectivity({"coactivation": 0.0}, "cosine"), conv=True)
-    watching = training.mechanism._watching
+    watching = training.mechanism.sight.watching
     training.ledger.before_task(0)
     slow, units = torch.zeros(4, 4), torch.zeros(4)
     x = training.x[0]
@@ -268,7 +270,7 @@ def test_every_pass_of_a_step_counts():
         for x, y in zip(training.x[0].split(size), training.y[0].split(size), strict=True):
             nn.functional.cross_entropy(training.net(x), y).backward()
         training.optimizer.step()
-    one, other = whole.mechanism._watching.state_dict(), parts.mechanism._watching.state_dict()
+    one, other = whole.mechanism.sight.watching.state_dict(), parts.mechanism.sight.watching.state_dict()
     for kind in ("both", "units", "inputs"):
         assert all(torch.equal(count, other[kind][name]) for name, count in one[kind].items())
     assert one["both"]["0.module"].any()
@@ -286,12 +288,12 @@ def test_layers_that_were_replaced_are_met_anew():
         of_inputs = (training.net[:2](training.x[0]) > 0).float().sum(0)
     logits.sum().backward()
     training.optimizer.step()
-    assert torch.equal(training.mechanism._watching.both["2.module"], of_inputs.expand(6, -1))
+    assert torch.equal(training.mechanism.sight.watching.both["2.module"], of_inputs.expand(6, -1))
 
 
 def test_dense_layers_are_not_counted():
     training = Training(DynamicConnectivity({"coactivation": 0.5}))
-    assert list(training.mechanism._watching.both) == ["0.module", "2.module"]
+    assert list(training.mechanism.sight.watching.both) == ["0.module", "2.module"]
 
 
 @pytest.mark.parametrize("reset", [True, False])
@@ -299,9 +301,9 @@ def test_coactivations_may_begin_anew(reset):
     training = Training(DynamicConnectivity({"coactivation": 0.2}, "cosine", reset=reset))
     training.task(0)
     seen = 20 if reset else 80  # the last of four epochs' passes, or all
-    assert int(training.mechanism._watching.inputs["0.module"].max()) <= seen * 4
+    assert int(training.mechanism.sight.watching.inputs["0.module"].max()) <= seen * 4
     training.ledger.before_task(1)
-    assert bool(training.mechanism._watching.both["0.module"].any()) is not reset
+    assert bool(training.mechanism.sight.watching.both["0.module"].any()) is not reset
 
 
 def test_gradients_tell_where_to_grow():
@@ -413,16 +415,15 @@ def test_what_cannot_be_is_refused():
         ({"every": "task", "annealed": True}, "begin, until and annealed are about a task's time"),
         ({"every": 5, "update_interval": 6}, "before the 6 steps of update_interval have gone by"),
         ({"window": 0}, "window must be at least 1"),
+        ({"candidates": 0}, "candidates must be at least 1, not 0"),
         ({"moving_average": 0.0}, "moving_average above 0 and at most 1, not 1 and 0.0"),
     ):
         with pytest.raises(ValueError, match=said):
             DynamicConnectivity(**keywords)
     with pytest.raises(ValueError, match="no layer is sparse, so no place is free"):
         Ledger(nn.Sequential(nn.Linear(3, 2)), None).attach(DynamicConnectivity())
-    with pytest.raises(ValueError, match="0 stores its live synapses only, and so their gradients"):
-        Training(DynamicConnectivity(grow="gradient"), live=True)
-    with pytest.raises(ValueError, match="0 stores its live synapses only: coactivations are of masked layers"):
-        Training(DynamicConnectivity(grow="cosine"), live=True)
+    with pytest.raises(ValueError, match="0 stores its live synapses only: coactivations are counted at candidates"):
+        Training(DynamicConnectivity(grow="cosine", reset=False), live=True)
     padded = SparseWeights2d(nn.Conv2d(1, 2, 3, padding="same"), weight_sparsity=0.5)
     with pytest.raises(ValueError, match="padded otherwise than by zeros, are not known"):
         Ledger(nn.Sequential(padded), None).attach(DynamicConnectivity(grow="cosine"))
