@@ -81,9 +81,13 @@ class SETLinear(SparseLinear):
                 parameter.normal_(0, self._deviation())
 
     @torch.no_grad()
-    def zero_connections(self) -> None:
-        """Set the weights that are to go to 0, and remember them; what was remembered before is forgotten."""
-        self.marked = self._smallest()
+    def zero_connections(self, among: Tensor | None = None) -> None:
+        """Set the weights that are to go to 0, and remember them; what was remembered before is forgotten.
+
+        Args:
+            among: bool (nnz,), the connections that may go; None: all.
+        """
+        self.marked = self._smallest(among)
         self.values[self.marked] = 0
 
     @torch.no_grad()
@@ -109,14 +113,22 @@ class SETLinear(SparseLinear):
         return moved
 
     @torch.no_grad()
-    def evolution(self, generator: torch.Generator | None = None) -> Evolution:
-        """Return what an evolution would do: as many come as go, no more than there are free places."""
-        drop = (self.marked if bool(self.marked.any()) else self._smallest()).nonzero().flatten()
+    def evolution(self, generator: torch.Generator | None = None, among: Tensor | None = None) -> Evolution:
+        """Return what an evolution would do: as many come as go, no more than there are free places.
+
+        Args:
+            generator: draws places and weights; default: torch's global one.
+            among: bool (nnz,), the connections that may go; None: all.
+        """
+        gone = self.marked if bool(self.marked.any()) else self._smallest(among)
+        drop = (gone if among is None else gone & among).nonzero().flatten()
         taken = self.indices[0] * self.in_features + self.indices[1]
         n = min(len(drop), self.in_features * self.out_features - len(taken))
         place = draw_free(taken, self.in_features * self.out_features, n, generator)
         weights = torch.randn(n, generator=generator) * self._deviation()
-        return drop[:n], (place // self.in_features, place % self.in_features), weights.to(self.values)
+        if n < len(drop):  # any of them
+            drop = drop[torch.randperm(len(drop), generator=generator)[:n]]
+        return drop, (place // self.in_features, place % self.in_features), weights.to(self.values)
 
     def connections_per_input(self) -> Tensor:
         """Return how many units read each input, long (inputs,)."""
@@ -132,11 +144,12 @@ class SETLinear(SparseLinear):
         """Return the settings, for ``repr``."""
         return f"{super().extra_repr()}, zeta={self.zeta}"
 
-    def _smallest(self) -> Tensor:
+    def _smallest(self, among: Tensor | None) -> Tensor:
         """Return the connections that go: of each sign int(zeta·n), the smallest; 0 is positive. Bool (nnz,)."""
         values = self.values.detach()
         smallest = torch.zeros_like(values, dtype=torch.bool)
-        for sign in (values >= 0, values < 0):
+        may_go = ~smallest if among is None else among
+        for sign in ((values >= 0) & may_go, (values < 0) & may_go):
             there = sign.nonzero().flatten()
             order = values[there].abs().argsort(stable=True)
             smallest[there[order[: int(self.zeta * len(there))]]] = True

@@ -104,6 +104,24 @@ def _torch_gradients(
     return of_x, of_values
 
 
+def products_at(layout: Layout, units: Tensor, inputs: Tensor) -> Tensor:
+    """Return Σ over samples of unit · input at the places of a layout by units, (places,); no other is computed.
+
+    Args:
+        layout: of the places; ``by_units``.
+        units: (B, units), inputs: (B, inputs), of one floating type.
+    """
+    if not len(units):
+        return units.new_zeros(layout.wiring.minors.shape)
+    if not layout.runs_loops(units):
+        places = as_csr(layout.wiring, units.new_zeros(layout.wiring.minors.shape), layout.shape)
+        return torch.sparse.sampled_addmm(places, units.t().contiguous(), inputs.contiguous(), beta=0.0).values()
+    from cl_sparse.layers import sparse_loops as loops
+
+    products: Tensor = loops.sampled(layout, units.t(), inputs.t())
+    return products
+
+
 def as_csr(wiring: Wiring, values: Tensor, shape: tuple[int, int]) -> Tensor:
     """Return the torch.sparse CSR tensor."""
     _hear_of_beta_state()

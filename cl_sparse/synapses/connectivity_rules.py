@@ -8,32 +8,53 @@ from torch import Tensor
 
 from cl_sparse.synapses.link_prediction import ch3_l3
 from cl_sparse.synapses.synapses import Synapses
+from cl_sparse.wiring.places import draw_free
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A number for each live synapse, (n,), and for each place where one may grow, (m,)."""
+
+    live: Tensor
+    free: Tensor
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """What a rule sees of a layer, on the CPU.
+    """What a rule sees of a layer, on the CPU. Places are counted unit by unit: place = unit·inputs + input.
 
     Attributes:
+        shape: numbers of units and inputs.
         units, inputs: of each live synapse, long (n,).
         weights: (n,).
         may_go: bool (n,), False for synapses that are preserved.
-        free: bool (units, inputs), where a synapse may grow.
-        gradient: (units, inputs) of the loss, at places without a synapse too; None where no rule asks.
-        coactivation: (units, inputs) how often unit and input were active together; None where no rule asks.
+        free: long (m,), sorted, the places where a synapse may grow.
+        gradient: of the loss; None where no rule asks.
+        coactivation: how often unit and input were active together; None where no rule asks.
         activity: how often each unit, and each input, was active, (units,) and (inputs,); None where no rule asks.
         generator: draws.
     """
 
+    shape: tuple[int, int]
     units: Tensor
     inputs: Tensor
     weights: Tensor
     may_go: Tensor
     free: Tensor
     generator: torch.Generator
-    gradient: Tensor | None = None
-    coactivation: Tensor | None = None
+    gradient: Numbers | None = None
+    coactivation: Numbers | None = None
     activity: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def places(self) -> Tensor:
+        """Place of each live synapse, long (n,)."""
+        return self.units * self.shape[1] + self.inputs
+
+    def pick(self, dense: Tensor) -> Numbers:
+        """Return the numbers (units, inputs) of all places as those of live and free ones."""
+        flat = dense.flatten()
+        return Numbers(flat[self.places], flat[self.free])
 
     def without(self, drop: Tensor, again: bool) -> "Wiring":
         """Return the layer when the synapses at the positions ``drop`` have gone.
@@ -43,8 +64,14 @@ class Wiring:
             again: whether a synapse may grow where one has gone.
         """
         stays = torch.ones(len(self.units), dtype=torch.bool).index_fill_(0, drop, False)
-        free = self.free.clone()
-        free[self.units[drop], self.inputs[drop]] = again
+        gone = drop if again else drop[:0]
+        free, order = torch.cat([self.free, self.places[gone]]).sort()
+
+        def of(numbers: Numbers | None) -> Numbers | None:
+            if numbers is None:
+                return None
+            return Numbers(numbers.live[stays], torch.cat([numbers.free, numbers.live[gone]])[order])
+
         return replace(
             self,
             units=self.units[stays],
@@ -52,16 +79,29 @@ class Wiring:
             weights=self.weights[stays],
             may_go=self.may_go[stays],
             free=free,
+            gradient=of(self.gradient),
+            coactivation=of(self.coactivation),
         )
 
 
-def wiring_of(found: Synapses, generator: torch.Generator) -> Wiring:
-    """Return a layer as rules see it: all synapses may go, and may grow wherever none is."""
+def wiring_of(
+    found: Synapses, generator: torch.Generator, scale: Tensor | None = None, free: Tensor | None = None
+) -> Wiring:
+    """Return a layer as rules see it.
+
+    Args:
+        found: of the layer.
+        generator: draws.
+        scale: factors on updates, in the parameter's shape: only synapses of factor 1 may go. None: all may.
+        free: long (m,), sorted, the places where a synapse may grow; None: wherever none is.
+    """
     units, inputs = (ids.cpu() for ids in found.places())
-    free = torch.ones(found.shape[0], found.shape[1:].numel(), dtype=torch.bool)
-    free[units, inputs] = False
+    shape = (found.shape[0], found.shape[1:].numel())
+    if free is None:
+        free = draw_free(units * shape[1] + inputs, found.positions, None)
     weights = found.of_live(found.current()).cpu()
-    return Wiring(units, inputs, weights, torch.ones(len(units), dtype=torch.bool), free, generator)
+    may_go = torch.ones(len(units), dtype=torch.bool) if scale is None else (found.of_live(scale) == 1).cpu()
+    return Wiring(shape, units, inputs, weights, may_go, free, generator)
 
 
 Drop = Callable[[Wiring, float], Tensor]
@@ -138,34 +178,36 @@ def dropped(wiring: Wiring, rules: dict[str, float]) -> Tensor:
 
 def anywhere(wiring: Wiring, n: int) -> tuple[Tensor, Tensor]:
     """Anywhere (Mocanu et al. 2018, SET)."""
-    return _places(_shuffled(wiring)[:n], wiring)
+    order = torch.randperm(len(wiring.free), generator=wiring.generator)
+    return _at(wiring.free[order[:n]], wiring)
 
 
 def steepest(wiring: Wiring, n: int) -> tuple[Tensor, Tensor]:
     """Where the magnitude of the loss's gradient is largest (Evci et al. 2020, RigL)."""
     assert wiring.gradient is not None
-    return _highest(wiring.gradient.abs(), wiring, n)
+    return _highest(wiring.gradient.free.abs(), wiring, n)
 
 
 def coactive(wiring: Wiring, n: int) -> tuple[Tensor, Tensor]:
     """Where unit and input are active together most often."""
     assert wiring.coactivation is not None
-    return _highest(wiring.coactivation, wiring, n)
+    return _highest(wiring.coactivation.free, wiring, n)
 
 
 def seldom_coactive(wiring: Wiring, n: int) -> tuple[Tensor, Tensor]:
     """Where they are so least often: the opposite rule."""
     assert wiring.coactivation is not None
-    return _highest(-wiring.coactivation, wiring, n)
+    return _highest(-wiring.coactivation.free, wiring, n)
 
 
 def similar(wiring: Wiring, n: int) -> tuple[Tensor, Tensor]:
     """Where the cosine of their activities, on or off, is largest, c_ij/√(c_ii·c_jj) (after Atashgahi et al. 2022)."""
     assert wiring.coactivation is not None
     assert wiring.activity is not None
-    of_units, of_inputs = wiring.activity
-    lengths = (of_units[:, None] * of_inputs).sqrt()
-    return _highest(torch.where(lengths > 0, wiring.coactivation / lengths.clamp(min=1e-12), 0.0), wiring, n)
+    units, inputs = _at(wiring.free, wiring)
+    lengths = (wiring.activity[0][units] * wiring.activity[1][inputs]).sqrt()
+    together = wiring.coactivation.free
+    return _highest(torch.where(lengths > 0, together / lengths.clamp(min=1e-12), 0.0), wiring, n)
 
 
 def linked(wiring: Wiring, n: int) -> tuple[Tensor, Tensor]:
@@ -174,9 +216,9 @@ def linked(wiring: Wiring, n: int) -> tuple[Tensor, Tensor]:
     Places without any path come last, at random. The original takes all places at or above the n-th highest score, more
     than n where there are ties, and fewer where too few have a path.
     """
-    live = torch.zeros(wiring.free.shape, dtype=torch.bool)
+    live = torch.zeros(wiring.shape, dtype=torch.bool)
     live[wiring.units, wiring.inputs] = True
-    return _highest(ch3_l3(live), wiring, n)
+    return _highest(wiring.pick(ch3_l3(live)).free, wiring, n)
 
 
 GROW: dict[str, Grow] = {
@@ -198,7 +240,7 @@ NEED_COACTIVATION = frozenset(["weighted_magnitude", "coactivation", "opposite",
 
 def _coactivation(wiring: Wiring) -> Tensor:
     assert wiring.coactivation is not None
-    return wiring.coactivation[wiring.units, wiring.inputs]
+    return wiring.coactivation.live
 
 
 def _by_sign(wiring: Wiring, score: Tensor, share: float) -> Tensor:
@@ -215,16 +257,11 @@ def _lowest(score: Tensor, among: Tensor, share: float, generator: torch.Generat
 
 
 def _highest(score: Tensor, wiring: Wiring, n: int) -> tuple[Tensor, Tensor]:
-    """Return the n free places with the highest score; ties at random."""
-    places = _shuffled(wiring)
-    return _places(places[score.flatten()[places].argsort(descending=True, stable=True)[:n]], wiring)
+    """Return the n free places with the highest score (m,); ties at random."""
+    order = torch.randperm(len(wiring.free), generator=wiring.generator)
+    return _at(wiring.free[order[score[order].argsort(descending=True, stable=True)[:n]]], wiring)
 
 
-def _shuffled(wiring: Wiring) -> Tensor:
-    """Return the free places, counted unit by unit, in random order."""
-    places = wiring.free.flatten().nonzero().flatten()
-    return places[torch.randperm(len(places), generator=wiring.generator)]
-
-
-def _places(counted: Tensor, wiring: Wiring) -> tuple[Tensor, Tensor]:
-    return counted // wiring.free.shape[1], counted % wiring.free.shape[1]
+def _at(places: Tensor, wiring: Wiring) -> tuple[Tensor, Tensor]:
+    """Return unit and input of places."""
+    return places // wiring.shape[1], places % wiring.shape[1]

@@ -31,10 +31,12 @@ class Schedule:
     def __post_init__(self) -> None:
         if not 0 <= self.begin <= self.until <= 1:
             raise ValueError(f"until must be from 0 to 1, begin from 0 to until, not {self.until} and {self.begin}")
-        if isinstance(self.every, int) and self.every < 1:
-            raise ValueError(f"every must be at least 1 step, not {self.every}")
-        if self.every == "task" and self.begin > 0:
-            raise ValueError("begin must be 0 where synapses move between tasks (every: task)")
+        if not (self.every in (None, "task") or (isinstance(self.every, int) and self.every >= 1)):
+            raise ValueError(f"every must be at least 1 step, task, or None for between epochs, not {self.every!r}")
+        if self.every == "task" and (self.begin > 0 or self.until < 1 or self.annealed):
+            raise ValueError(
+                "begin, until and annealed are about a task's time: none of them goes with moves between tasks"
+            )
         if self.window < 1 or not 0 <= (self.stop_below or 0.0) <= 1:
             raise ValueError(
                 f"window must be at least 1, stop_below from 0 to 1, not {self.window} and {self.stop_below}"

@@ -1,30 +1,19 @@
 """Connections that come and go while a net is trained."""
 
-import math
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from cl_sparse.config.wording import near
-from cl_sparse.synapses.coactivation import Coactivation
-from cl_sparse.synapses.connectivity_rules import (
-    DROP,
-    GROW,
-    NEED_ACTIVITY,
-    NEED_COACTIVATION,
-    NEED_GRADIENT,
-    Wiring,
-    dropped,
-    wiring_of,
-)
+from cl_sparse.synapses.connectivity_rules import DROP, GROW, NEED_COACTIVATION, NEED_GRADIENT, Wiring, dropped
 from cl_sparse.synapses.connectivity_schedule import Schedule
+from cl_sparse.synapses.connectivity_sight import Sight
+from cl_sparse.synapses.ever_alive import EverAlive
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
-from cl_sparse.synapses.passes import check_convolution, readers_of
 from cl_sparse.synapses.step import Step
 from cl_sparse.synapses.synapses import Synapses
 
@@ -42,11 +31,12 @@ class DynamicConnectivity(Mechanism):
     drops by magnitude, lets dropped places be taken ``again``, and moreover starts from correlated inputs and removes
     units without inputs or readers.
 
-    A layer has as many synapses afterwards as before, exactly; ties are broken at random. The optimizer remembers
-    nothing of new synapses. Synapses whose updates another mechanism has slowed or frozen stay. The gradient that
-    counts is that of the step before; coactivations are of the passes since the last change (see ``Coactivation``). A
-    layer may stop until the next task: once, over ``window`` changes, the mean share of what grew at one change that is
-    still there after the next is below ``stop_below``.
+    A layer has as many synapses afterwards as before, exactly; ties are broken at random. Where fewer places are free
+    than synapses would go, only as many go, any of them. The optimizer remembers nothing of new synapses. Synapses
+    whose updates another mechanism has slowed or frozen stay, and so do those of a layer that no step has trained since
+    the last change, as other tasks' heads. The gradient that counts is that of the step before; coactivations are of
+    the passes since the last change (see ``Coactivation``). A layer may stop until the next task: once, over ``window``
+    changes, the mean share of what grew at one change that is still there after the next is below ``stop_below``.
 
     Args:
         drop: rules and the share that each would drop; what all of them would drop goes. Rules: magnitude,
@@ -64,12 +54,16 @@ class DynamicConnectivity(Mechanism):
         moving_average: α of a moving average of coactivations over steps, in place of their sum; None: the sum.
         reset: whether coactivations begin anew after a change.
         update_interval: steps from one whose coactivations are counted to the next.
+        candidates: of layers that store their live synapses only, the free places looked at for each synapse that may
+            grow, drawn anew after each change: gradients and coactivations are of these and of live ones, and no other
+            is computed. (ch3 looks at all.)
 
     Raises:
-        ValueError: a rule is unknown, or a number out of range.
+        ValueError: a rule is unknown, a number out of range, or coactivations would begin anew before any is counted.
     """
 
     follows_units = False
+    sight: Sight
 
     def __init__(
         self,
@@ -101,24 +95,34 @@ class DynamicConnectivity(Mechanism):
         ] = None,
         reset: Annotated[bool, Field(description="Whether coactivations begin anew after a change.")] = True,
         update_interval: Annotated[int, Field(ge=1, description="Steps between coactivations that count.")] = 1,
+        candidates: Annotated[
+            int, Field(ge=1, description="Places looked at per synapse to grow, of layers that store live ones only.")
+        ] = 10,
     ) -> None:
-        self.drop = dict(_SET) if drop is None else dict(drop)
-        _check_rules(self.drop, grow)
+        drop = _SET if drop is None else drop
+        _check_rules(drop, grow, initial)
+        self.drop = dict(drop)
         if update_interval < 1 or not (moving_average is None or 0 < moving_average <= 1):
             raise ValueError(
                 "update_interval must be at least 1, moving_average above 0 and at most 1, not "
                 f"{update_interval} and {moving_average}"
             )
         self.schedule = Schedule(every, begin, until, annealed, stop_below, window)
+        if reset and isinstance(every, int) and update_interval > every:
+            raise ValueError(
+                f"every {every} steps synapses move and coactivations begin anew, before the {update_interval} steps "
+                "of update_interval have gone by: reset=False, or count more often"
+            )
+        if candidates < 1:
+            raise ValueError(f"candidates must be at least 1, not {candidates}")
+        self.candidates = candidates
         self.grow, self.again, self.initial, self.reset = grow, again, initial, reset
         asked = {*self.drop, grow}
         self._counting: dict[str, Any] = {"every": update_interval, "binary": binary, "moving_average": moving_average}
-        self._counting["alone"] = bool(asked & NEED_ACTIVITY)
-        self._by_gradient, self._by_coactivation = bool(asked & NEED_GRADIENT), bool(asked & NEED_COACTIVATION)
         self._by_task = every == "task"
-        by_step = self._by_gradient or self._by_coactivation or isinstance(every, int)
-        self.needs = Needs.ALL if by_step else Needs.BOUNDARIES
-        self.looks_at_steps = self._by_gradient
+        by_step = bool(asked & (NEED_GRADIENT | NEED_COACTIVATION)) or isinstance(every, int)
+        self.needs = Needs.ALL if by_step else Needs.TOUCHED
+        self.looks_at_steps = bool(asked & NEED_GRADIENT)
 
     def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
         """Start with the synapses as they are.
@@ -127,26 +131,15 @@ class DynamicConnectivity(Mechanism):
             ValueError: no layer is sparse; or one is of a kind that a rule cannot look at.
         """
         self.ledger, self.generator = ledger, generator
-        layers = self._layers()
+        found = ledger.synapses.items()
+        layers = {name: own for name, own in found if own.stored in ("masked", "live")}
         if not layers:
             raise ValueError("no layer is sparse, so no place is free: sparse weights are needed")
-        for found in layers.values():
-            if self._by_gradient and found.stored == "live":
-                raise ValueError(f"{found.layer} stores its live synapses only, and so their gradients: mask it")
-            if self._by_coactivation:
-                if found.stored == "live":
-                    raise ValueError(f"{found.layer} stores its live synapses only: coactivations are of masked layers")
-                check_convolution(found.layer, ledger.model.get_submodule(found.inside))
-        self._watching: Coactivation | None = None
-        if self._by_coactivation:
-            known = list(ledger.synapses.values())
-            modules = {found.inside: ledger.model.get_submodule(found.inside) for found in known}
-            watched = {name: module for name, module in modules.items() if isinstance(module, nn.Linear | nn.Conv2d)}
-            self._watching = Coactivation(watched, readers_of(known, ledger.consumers()), **self._counting)
-        self._ever = {name: _mask(found) for name, found in layers.items()}
-        self._young: dict[str, Tensor] = {}  # what grew at the last change, bool (units, inputs)
+        self.sight = Sight(ledger, self.drop, self.grow, self.candidates, self.reset, self._counting, generator)
+        self._ever = EverAlive(layers)
         self._changes: list[dict[str, Any]] = []
-        self._gradient: dict[str, Tensor] = {}
+        self._untrained: dict[str, Tensor] = {}  # weights that no step has trained since the last change, by name
+        self._any_trained = False
         self._step = self._steps = 0
         self._task = -1
 
@@ -155,12 +148,12 @@ class DynamicConnectivity(Mechanism):
     def before_task(self, task: int) -> None:
         """Begin to count its steps; change the connections, if that is done between tasks."""
         self._task, self._step = task, 0
+        self.sight.meet()
         if self._by_task and task:
             self._change(0.0)
             return
-        self._young = {}
-        if self._watching is not None and self.reset:
-            self._watching.reset()
+        self._ever.young = {}
+        self._begin()
 
     def before_epoch(self, epoch: int, epochs: int, steps: int) -> None:
         """Change the connections, unless that is done between steps."""
@@ -171,13 +164,23 @@ class DynamicConnectivity(Mechanism):
     def after_step(self, step: Step) -> None:
         """Note gradient and coactivations; change the connections, if it is time."""
         self._step += 1
-        if self._by_gradient:
-            self._gradient = {name: own.grad for name, own in step.touched.items() if own.at is None}
-        if self._watching is not None:
-            self._watching.count()
+        self._note_trained()
         every = self.schedule.every
-        if isinstance(every, int) and self._step % every == 0 and self._step < self._steps:
+        due = isinstance(every, int) and self._step % every == 0 and self._step < self._steps
+        self.sight.step(step, gradients=due or not isinstance(every, int))
+        if isinstance(every, int) and not self._steps:
+            raise ValueError(
+                f"every {every} steps up to which one? ledger.before_epoch(epoch, epochs, steps) has to be called"
+            )
+        if due:
             self._change(self._step / self._steps)
+
+    def _note_trained(self) -> None:
+        """Note which layers a step has trained: heads of other tasks have no gradient, or one of 0."""
+        for name, weight in list(self._untrained.items()):
+            if weight.grad is not None and bool(weight.grad.any()):
+                del self._untrained[name]
+                self._any_trained = True
 
     # -------------------- what they do
 
@@ -189,12 +192,21 @@ class DynamicConnectivity(Mechanism):
         rules = {name: factor * share for name, share in self.drop.items()}
         with torch.no_grad():
             layers = {
-                name: self._rewire(name, found, {} if self._stopped(name) else rules)
-                for name, found in self._layers().items()
+                name: self._rewire(name, found, {} if self._idle(name) or self._stopped(name) else rules)
+                for name, found in self.sight.layers().items()
             }
         self._changes.append({"task": self._task, "time": gone_by, "layers": layers})
-        if self._watching is not None and self.reset:
-            self._watching.reset()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Look at what comes until the next change."""
+        self._untrained = {name: found.parameter for name, found in self.sight.layers().items()}
+        self._any_trained = False
+        self.sight.begin()
+
+    def _idle(self, name: str) -> bool:
+        """Return whether others have been trained since the last change, and a layer has not, as other tasks' heads."""
+        return self._any_trained and name in self._untrained
 
     def _stopped(self, name: str) -> bool:
         """Return whether so little of what grew in a layer has survived that it is to stay as it is."""
@@ -202,58 +214,40 @@ class DynamicConnectivity(Mechanism):
         return self.schedule.done(own[name]["survived"] for own in changes if name in own)
 
     def _rewire(self, name: str, found: Synapses, rules: dict[str, float]) -> dict[str, float]:
-        wiring = self._wiring(name, found)
+        wiring = self.sight.wiring(name, found)
         drop = dropped(wiring, rules)
-        n = min(len(drop), int(wiring.free.sum()) + self.again * len(drop))
-        drop = drop[:n]
+        n = min(len(drop), len(wiring.free) + self.again * len(drop))
+        if n < len(drop):
+            drop = drop[torch.randperm(len(drop), generator=self.generator)[:n]]
         left = wiring.without(drop, self.again)
         grow = GROW[self.grow](left, n)
         self.ledger.rewire(found, drop, grow, self._values(left, grow))
-        live, young = _mask(found), self._young.get(name)
-        self._ever[name] |= live
-        figures = {
-            "moved": n,
-            "live": int(live.sum()),
-            "survived": float((young & live).sum() / young.sum()) if young is not None and young.any() else math.nan,
-            "ever": float(self._ever[name].float().mean()),
-        }
-        if wiring.coactivation is not None:
-            figures["coactivation"] = float(wiring.coactivation.mean())
-            figures["coactivation_live"] = float(wiring.coactivation[wiring.units, wiring.inputs].mean())
-        self._young[name] = torch.zeros_like(live)
-        self._young[name][grow] = True
-        return figures
+        changed = self._ever.changed(name, found, grow[0] * wiring.shape[1] + grow[1])
+        return {"moved": n, **changed, **self._coactivations(wiring, found)}
+
+    def _coactivations(self, wiring: Wiring, found: Synapses) -> dict[str, float]:
+        """Return the mean coactivation of all places and of live ones; where candidates were looked at, by these."""
+        if wiring.coactivation is None:
+            return {}
+        live, free = wiring.coactivation.live, wiring.coactivation.free
+        means = {"coactivation_live": float(live.mean())}
+        if len(free) or len(live) == found.positions:
+            of_free = float(free.mean()) if len(free) else 0.0
+            share = len(live) / max(1, found.positions)
+            means["coactivation"] = share * means["coactivation_live"] + (1 - share) * of_free
+        return means
 
     def _values(self, left: Wiring, grown: tuple[Tensor, Tensor]) -> Tensor | None:
         """Return the weights of new synapses in what has been left of a layer; None for zeros."""
         if self.initial == "zero":
             return None
-        live_inputs = torch.bincount(torch.cat([left.units, grown[0]]), minlength=left.free.shape[0])
+        live_inputs = torch.bincount(torch.cat([left.units, grown[0]]), minlength=left.shape[0])
         drawn = torch.rand(len(grown[0]), generator=self.generator, dtype=left.weights.dtype)
         return (2 * drawn - 1) * live_inputs[grown[0]].rsqrt()
 
-    def _wiring(self, name: str, found: Synapses) -> Wiring:
-        scale, gradient, watched = self.ledger.steps.scale_of(name), self._gradient.get(name), self._watching
-        wiring = wiring_of(found, self.generator)
-        if scale is not None:
-            wiring = replace(wiring, may_go=(found.of_live(scale) == 1).cpu())
-        if self._by_gradient:  # a head of another task has none
-            seen = torch.zeros(wiring.free.shape) if gradient is None else gradient.flatten(1).cpu()
-            wiring = replace(wiring, gradient=seen)
-        if watched is not None:
-            wiring = replace(wiring, coactivation=watched.both[found.inside].cpu())
-        if watched is not None and watched.alone:
-            activity = watched.units[found.inside].cpu(), watched.inputs[found.inside].cpu()
-            wiring = replace(wiring, activity=activity)
-        return wiring
-
-    def _layers(self) -> dict[str, Synapses]:
-        return {name: found for name, found in self.ledger.synapses.items() if found.stored in ("masked", "live")}
-
     def let_go(self) -> None:
         """Watch the net no longer."""
-        if self._watching is not None:
-            self._watching.remove()
+        self.sight.remove()
 
     # -------------------- results
 
@@ -266,19 +260,16 @@ class DynamicConnectivity(Mechanism):
     @property
     def nbytes(self) -> int:
         """Bytes of what is counted."""
-        counts = 0 if self._watching is None else sum(count.nbytes for count in self._watching.both.values())
-        return counts + sum(mask.nbytes for mask in self._ever.values())
+        return self.sight.nbytes + self._ever.nbytes
 
     def state_dict(self) -> dict[str, Any]:
         """Return the changes so far, what is counted since the last, and the places that have ever been alive."""
-        counts = {} if self._watching is None else {"coactivation": self._watching.state_dict()}
         return {
             "changes": self._changes,
-            "ever": dict(self._ever),
-            "young": dict(self._young),
-            "gradient": dict(self._gradient),
+            "trained": sorted(self.sight.layers().keys() - self._untrained.keys()),
             "time": (self._task, self._step, self._steps),
-            **counts,
+            **self._ever.state_dict(),
+            **self.sight.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -287,36 +278,32 @@ class DynamicConnectivity(Mechanism):
         Raises:
             ValueError: they are of other layers.
         """
-        if {name: mask.shape for name, mask in state["ever"].items()} != {n: m.shape for n, m in self._ever.items()}:
-            raise ValueError(f"what has been alive is of the layers {sorted(state['ever'])}")
+        self._ever.load_state_dict(state)
         self._changes = list(state["changes"])
-        self._ever = {name: mask.cpu() for name, mask in state["ever"].items()}
         if "time" in state:  # as it is not in checkpoints of earlier versions, made between tasks
-            self._young = {name: mask.cpu() for name, mask in state["young"].items()}
-            self._gradient = dict(state["gradient"])
+            self.sight.load_state_dict(state)
+            trained = set(state.get("trained", ()))
+            layers = self.sight.layers().items()
+            self._untrained = {name: found.parameter for name, found in layers if name not in trained}
+            self._any_trained = bool(trained)
             self._task, self._step, self._steps = state["time"]
-            if self._watching is not None:
-                self._watching.load_state_dict(state["coactivation"])
 
     def after_task(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:
         """Forget what was of this task alone, unless connections change between tasks."""
         if not self._by_task:
-            self._gradient, self._young = {}, {}
+            self.sight.forget_gradients()
+            self._ever.young = {}
 
 
-def _check_rules(drop: dict[str, float], grow: str) -> None:
+def _check_rules(drop: dict[str, float], grow: str, initial: str) -> None:
+    if not isinstance(drop, Mapping):
+        raise ValueError(f"drop: rules and their shares are needed, as in {_SET}, not {drop!r}")
     for name, share in drop.items():
         if name not in DROP:
             raise ValueError(f"drop: unknown rule {name!r}{near(name, DROP)}")
-        if not 0 <= share <= 1:
-            raise ValueError(f"drop: {name}: a share is from 0 to 1, not {share}")
-    if grow not in GROW:
+        if not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise ValueError(f"drop: {name}: a share is from 0 to 1, not {share!r}")
+    if not isinstance(grow, str) or grow not in GROW:
         raise ValueError(f"grow: unknown rule {grow!r}{near(grow, GROW)}")
-
-
-def _mask(found: Synapses) -> Tensor:
-    """Return where a layer's synapses live, bool (units, inputs), on the CPU."""
-    live = torch.zeros(found.shape[0], found.shape[1:].numel(), dtype=torch.bool)
-    units, inputs = found.places()
-    live[units.cpu(), inputs.cpu()] = True
-    return live
+    if initial not in ("zero", "drawn"):
+        raise ValueError(f"initial must be zero or drawn, not {initial!r}")

@@ -188,13 +188,10 @@ class GrownParts(TaskParts):
         """Drop the smallest of the task's synapses, and grow as many where the gradient is largest."""
         found = self._found(layer)
         wiring = wiring_of(found, self.generator)
-        wiring = replace(
-            wiring,
-            may_go=~self._old[layer][wiring.units, wiring.inputs],
-            free=wiring.free & ~self._taken[layer],
-            gradient=self._pull(found).flatten(1).cpu(),
-        )
-        drop = smallest(wiring, self.moved)[: int(wiring.free.sum())]
+        free = wiring.free[~self._taken[layer].flatten()[wiring.free]]
+        wiring = replace(wiring, may_go=~self._old[layer][wiring.units, wiring.inputs], free=free)
+        wiring = replace(wiring, gradient=wiring.pick(self._pull(found).flatten(1).cpu()))
+        drop = smallest(wiring, self.moved)[: len(free)]
         self.ledger.rewire(found, drop, steepest(wiring, len(drop)))
 
     def _pull(self, found: Synapses) -> Tensor:

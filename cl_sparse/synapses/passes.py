@@ -100,7 +100,7 @@ def watching(layers: dict[str, nn.Module]) -> Iterator[dict[str, list[tuple[Tens
     seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
 
     def note(name: str) -> Callable[..., None]:
-        return lambda _, inputs, output: seen[name].append((_dense(inputs[0]).detach(), output))
+        return lambda _, inputs, output: seen[name].append((in_dense(inputs[0]).detach(), output))
 
     hooks = [module.register_forward_hook(note(name)) for name, module in layers.items()]
     try:
@@ -212,6 +212,7 @@ def _add(
         sums[f"{name}.bias"] += power(delta.sum(1)).sum(0)
 
 
-def _dense(x: Any) -> Tensor:
+def in_dense(x: Any) -> Tensor:
+    """Return what enters a layer as a tensor, winners that are listed too."""
     dense: Tensor = x if isinstance(x, Tensor) else x.dense()
     return dense

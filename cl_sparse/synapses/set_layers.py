@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from cl_sparse.layers import SETLinear
 from cl_sparse.metrics import is_square, square_means
@@ -19,6 +19,7 @@ class SetLayers(Mechanism):
 
     After every epoch, before any test, the weights that are to go become 0; before the next they move, and the
     optimizer remembers nothing of them. With ``chance`` they move between steps instead, and none is set to 0.
+    Connections whose updates another mechanism has slowed or frozen stay as they are.
 
     Args:
         epsilon: a layer has int(epsilon·(inputs + units)) connections.
@@ -96,18 +97,22 @@ class SetLayers(Mechanism):
 
     def after_epoch(self) -> None:
         """Set what is to go to 0, and look at where the first layer's connections are."""
-        layers = list(self._layers().values())
+        layers = self._layers()
         if self.chance is None:
-            for layer in layers:
-                layer.zero_connections()
-        if is_square(layers[0].in_features):
+            for name, layer in layers.items():
+                layer.zero_connections(self._may_go(name))
+        if is_square(next(iter(layers.values())).in_features):
             self._squares.append(square_means(self._connections()).tolist())
 
     def _evolve(self, name: str) -> None:
         found = self.ledger.synapses[name]
         layer = self._layers()[name]
-        self.ledger.rewire(found, *layer.evolution(self.generator))
+        self.ledger.rewire(found, *layer.evolution(self.generator, self._may_go(name)))
         self._evolutions += 1
+
+    def _may_go(self, name: str) -> Tensor | None:
+        scale = self.ledger.steps.scale_of(name)
+        return None if scale is None else scale == 1
 
     def _layers(self) -> dict[str, SETLinear]:
         found = self.ledger.synapses.items()

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cl_sparse.config.wording import near
 from cl_sparse.layers import SparseLinear, SparseWeights, SparseWeights2d, SparseWeightsBase, rezero_weights
 from cl_sparse.synapses.connectivity_rules import smallest, wiring_of
 from cl_sparse.synapses.distribution import Distribution, distribute_synapses, live_counts
 from cl_sparse.synapses.dynamic_connectivity import DynamicConnectivity
 from cl_sparse.synapses.ledger import Ledger
+from cl_sparse.synapses.owned_hook import OwnedHook
 from cl_sparse.synapses.synapses import Synapses
 
 
@@ -35,7 +37,7 @@ class SparseTraining:
         epochs: passes over the data that training will take.
         steps: optimizer steps in each.
         distribution: of synapses over layers, see :func:`cl_sparse.synapses.distribution.live_counts`.
-        leave: layers that stay dense, as shell patterns of their names ("classifier*").
+        leave: layers that stay dense, as shell patterns of their names ("classifier*"), each that of a layer.
         seed: of what the mechanism draws. Masks are drawn from torch's global random numbers.
 
     Attributes:
@@ -61,8 +63,13 @@ class SparseTraining:
     ) -> None:
         if epochs < 1 or steps < 1:
             raise ValueError(f"epochs and steps must be at least 1, not {epochs} and {steps}")
-        if density is not None and optimizer.state:
+        if density is not None and not 0 <= density <= 1:
+            raise ValueError(f"density must be from 0 to 1, not {density}")
+        if density is not None and _has_stepped(optimizer):
             raise ValueError("density draws the weights anew: of a net that has been trained, prune() keeps them")
+        if not (mechanism is None or isinstance(mechanism, DynamicConnectivity)):
+            raise ValueError(f"mechanism must be a DynamicConnectivity, or None, not {mechanism!r}")
+        _check_left(model, leave)
         self.model, self.mechanism, self.distribution = model, mechanism, distribution
         self.epochs, self.steps, self.taken, self._begun = epochs, steps, 0, 0
         _wrap(model, leave)
@@ -75,7 +82,16 @@ class SparseTraining:
             raise ValueError("no linear layer or convolution within the net is left to be sparse")
         self.ledger.before_task(0)
         self.ledger.before_epoch(0, epochs, steps)
-        self._hook = model.register_forward_pre_hook(self._begin_epoch)
+        self._hook = model.register_forward_pre_hook(OwnedHook(self._begin_epoch))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Go on with a copied net."""
+        self.__dict__.update(state)
+        self._hook = self.model.register_forward_pre_hook(OwnedHook(self._begin_epoch))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy puts a hook of its own on its net."""
+        return {name: value for name, value in self.__dict__.items() if name != "_hook"}
 
     def step(self) -> None:
         """Hold weights without a synapse at 0: to be called after each ``optimizer.step()``.
@@ -89,25 +105,35 @@ class SparseTraining:
     def prune(self, density: float) -> None:
         """Drop the synapses with the smallest |w| at once, so that this share of all places lives.
 
-        How many stay in each layer is said by the distribution; their weights stay as they are.
+        How many stay in each layer is said by the distribution; their weights stay as they are. Synapses whose updates
+        another mechanism has slowed or frozen stay.
 
         Raises:
-            ValueError: a layer has fewer synapses already, or the density is out of range.
+            ValueError: a layer has fewer synapses already, or more that have to stay; or the density is out of range.
+                Nothing has gone then.
         """
         layers = self._layers()
         places = sum(found.positions for found in layers.values())
         counts = live_counts(
             {name: found.shape for name, found in layers.items()}, self.distribution, round(density * places)
         )
-        for name, found in layers.items():
-            if counts[name] > found.n_live:
-                raise ValueError(f"{found.layer} has {found.n_live} synapses, fewer than {counts[name]}")
         drawn = torch.Generator().manual_seed(self.ledger.seed)
         with torch.no_grad():
+            gone = {name: self._smallest(found, counts[name], drawn) for name, found in layers.items()}
             for name, found in layers.items():
-                gone = smallest(wiring_of(found, drawn), 1 - counts[name] / max(1, found.n_live))
-                nowhere = gone[:0]
-                self.ledger.rewire(found, gone, (nowhere, nowhere))
+                nowhere = gone[name][:0]
+                self.ledger.rewire(found, gone[name], (nowhere, nowhere))
+
+    def _smallest(self, found: Synapses, left: int, drawn: torch.Generator) -> Tensor:
+        """Return the positions of the smallest weights of a layer, all but ``left``; ties at random."""
+        if left > found.n_live:
+            raise ValueError(f"{found.layer} has {found.n_live} synapses, fewer than {left}")
+        nowhere = torch.zeros(0, dtype=torch.long)
+        wiring = wiring_of(found, drawn, self.ledger.steps.scale_of(found.name), free=nowhere)
+        free = int(wiring.may_go.sum())
+        if found.n_live - free > left:
+            raise ValueError(f"{found.layer} has {found.n_live - free} synapses that are preserved, more than {left}")
+        return smallest(wiring, (found.n_live - left) / max(1, free))
 
     def masks(self) -> dict[str, Tensor]:
         """Return where synapses live, bool (units, inputs, ...), by the name of each sparse layer's weight."""
@@ -159,6 +185,18 @@ class SparseTraining:
 
     def _layers(self) -> dict[str, Synapses]:
         return {name: found for name, found in self.ledger.synapses.items() if found.stored in ("masked", "live")}
+
+
+def _has_stepped(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether an optimizer has moved anything: Adagrad has its sums from the start, of 0 steps."""
+    return any(float(kept.get("step", 1)) > 0 for kept in optimizer.state.values())
+
+
+def _check_left(model: nn.Module, leave: Sequence[str]) -> None:
+    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    for pattern in leave:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ValueError(f"leave: no linear layer or convolution is called {pattern!r}{near(pattern, names)}")
 
 
 def _wrap(model: nn.Module, leave: Sequence[str]) -> None:

@@ -1,5 +1,7 @@
 """Rules of dropping and growing against slow references: exact counts, the right ones, ties at random."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,10 +9,6 @@ from hypothesis import strategies as st
 
 from cl_sparse.synapses.connectivity_rules import DROP, GROW, Wiring, dropped
 from tests.synapses.test_link_prediction import slow_ch3
-
-
-def few_values(lowest):
-    return lambda *shape, generator: torch.randint(lowest, 2, shape, generator=generator).float()
 
 
 def a_wiring(seed: int, units: int = 5, inputs: int = 7, distinct: bool = True) -> Wiring:
@@ -27,23 +25,25 @@ def a_wiring(seed: int, units: int = 5, inputs: int = 7, distinct: bool = True) 
     counts = (
         torch.rand if distinct else (lambda *shape, generator: torch.randint(0, 3, shape, generator=generator).float())
     )
-    return Wiring(
+    free = ~live & (torch.rand(units, inputs, generator=generator) < 0.9)
+    wiring = Wiring(
+        shape=(units, inputs),
         units=at[0],
         inputs=at[1],
         weights=draw(n, generator=generator),
         may_go=torch.rand(n, generator=generator) < 0.8,
-        free=~live & (torch.rand(units, inputs, generator=generator) < 0.9),
+        free=free.flatten().nonzero().flatten(),
         generator=generator,
-        gradient=draw(units, inputs, generator=generator),
-        coactivation=counts(units, inputs, generator=generator),
         activity=(counts(units, generator=generator), counts(inputs, generator=generator)),
     )
+    gradient, coactivation = draw(units, inputs, generator=generator), counts(units, inputs, generator=generator)
+    return replace(wiring, gradient=wiring.pick(gradient), coactivation=wiring.pick(coactivation))
 
 
 def score_of(name: str, wiring: Wiring, position: int) -> float:
     """How much there is for keeping a synapse."""
     weight = abs(float(wiring.weights[position]))
-    together = float(wiring.coactivation[wiring.units[position], wiring.inputs[position]])
+    together = float(wiring.coactivation.live[position])
     return {
         "magnitude": weight,
         "signed_magnitude": weight,
@@ -56,11 +56,12 @@ def score_of(name: str, wiring: Wiring, position: int) -> float:
 
 def worth_of(name: str, wiring: Wiring, unit: int, place: int) -> float:
     """How much there is for growing at a place."""
-    together = float(wiring.coactivation[unit, place])
+    number = wiring.free.tolist().index(unit * wiring.shape[1] + place)
+    together = float(wiring.coactivation.free[number])
     length = float(wiring.activity[0][unit] * wiring.activity[1][place]) ** 0.5
     return {
         "random": 0.0,
-        "gradient": abs(float(wiring.gradient[unit, place])),
+        "gradient": abs(float(wiring.gradient.free[number])),
         "coactivation": together,
         "opposite": -together,
         "cosine": together / length if length else 0.0,
@@ -69,7 +70,7 @@ def worth_of(name: str, wiring: Wiring, unit: int, place: int) -> float:
 
 
 def mask_of(wiring: Wiring) -> torch.Tensor:
-    live = torch.zeros(wiring.free.shape, dtype=torch.bool)
+    live = torch.zeros(wiring.shape, dtype=torch.bool)
     live[wiring.units, wiring.inputs] = True
     return live
 
@@ -98,7 +99,7 @@ def test_the_free_places_with_the_most_are_taken(seed, n, distinct, name):
     wiring = a_wiring(seed, distinct=distinct)
     units, inputs = GROW[name](wiring, n)
     places = list(zip(units.tolist(), inputs.tolist(), strict=True))
-    free = [tuple(place) for place in wiring.free.nonzero().tolist()]
+    free = [divmod(place, wiring.shape[1]) for place in wiring.free.tolist()]
     assert len(places) == len(set(places)) == min(n, len(free))
     assert set(places) <= set(free)
     worths = sorted((worth_of(name, wiring, *place) for place in free), reverse=True)
@@ -120,8 +121,19 @@ def test_what_has_gone_is_in_the_way_no_more(again):
     stays = torch.tensor([i for i in range(len(wiring.units)) if i not in (1, 3)])
     for name in ("units", "inputs", "weights", "may_go"):
         assert torch.equal(getattr(left, name), getattr(wiring, name)[stays])
-    assert int(left.free.sum()) == int(wiring.free.sum()) + 2 * again
-    assert bool(left.free[wiring.units[1], wiring.inputs[1]]) is again
+    gone = wiring.places[[1, 3]].tolist() if again else []
+    assert left.free.tolist() == sorted(wiring.free.tolist() + gone)
+    for kind in ("gradient", "coactivation"):
+        before, after = getattr(wiring, kind), getattr(left, kind)
+        known = dict(
+            zip(
+                torch.cat([wiring.places, wiring.free]).tolist(),
+                torch.cat([before.live, before.free]).tolist(),
+                strict=True,
+            )
+        )
+        assert after.live.tolist() == [known[place] for place in left.places.tolist()]
+        assert after.free.tolist() == [known[place] for place in left.free.tolist()]
 
 
 def test_what_all_rules_would_drop_goes():

@@ -75,10 +75,12 @@ class Training:
     annealed=st.booleans(),
     again=st.booleans(),
     optimizer=st.sampled_from(sorted(OPTIMIZERS)),
+    live=st.booleans(),
     seed=st.integers(0, 1000),
 )
-def test_a_layer_has_as_many_synapses_as_before(drop, grow, every, annealed, again, optimizer, seed):
-    training = Training(DynamicConnectivity(drop, grow, every, annealed=annealed, again=again), optimizer, seed)
+def test_a_layer_has_as_many_synapses_as_before(drop, grow, every, annealed, again, optimizer, live, seed):
+    mechanism = DynamicConnectivity(drop, grow, every, annealed=annealed, again=again)
+    training = Training(mechanism, optimizer, seed, live=live)
     counts = {name: int(mask.sum()) for name, mask in training.masks().items()}
     for task in range(2):
         training.task(task)
@@ -210,7 +212,7 @@ def test_preserved_synapses_stay():
 def test_coactivations_are_counted_in_training_only(binary, average):
     mechanism = DynamicConnectivity({"coactivation": 0.0}, "cosine", binary=binary, moving_average=average)
     training = Training(mechanism, optimizer="sgd")
-    net, watching = training.net, training.mechanism._watching
+    net, watching = training.net, training.mechanism.sight.watching
     training.ledger.before_task(0)
     slow = {name: torch.zeros_like(count) for name, count in watching.both.items()}
     for x, y in zip(training.x, training.y, strict=True):
@@ -220,8 +222,7 @@ def test_coactivations_are_counted_in_training_only(binary, average):
             duty = copy.deepcopy(net)
             h1 = duty[1](duty[0](x))  # boosting is off: the winners are the same
             h2 = duty[3](duty[2](h1))
-            inputs = {"0.module": x, "2.module": h1, "4": h2}
-            outputs = {"0.module": h1, "2.module": h2, "4": duty[4](h2)}
+            inputs, outputs = {"0.module": x, "2.module": h1}, {"0.module": h1, "2.module": h2}
         for name in slow:
             slow[name] *= 1 if average is None else 1 - average
             for sample in range(20):
@@ -244,7 +245,7 @@ def test_coactivations_are_counted_in_training_only(binary, average):
 
 def test_coactivations_of_convolutions_are_of_every_place():
     training = Training(DynamicConnectivity({"coactivation": 0.0}, "cosine"), conv=True)
-    watching = training.mechanism._watching
+    watching = training.mechanism.sight.watching
     training.ledger.before_task(0)
     slow, units = torch.zeros(4, 4), torch.zeros(4)
     x = training.x[0]
@@ -262,14 +263,47 @@ def test_coactivations_of_convolutions_are_of_every_place():
     assert torch.equal(watching.units["0.module"], units)
 
 
+def test_every_pass_of_a_step_counts():
+    whole, parts = (Training(DynamicConnectivity({"coactivation": 0.0}, "cosine")) for _ in range(2))
+    for training, size in ((whole, 20), (parts, 5)):
+        training.ledger.before_task(0)
+        for x, y in zip(training.x[0].split(size), training.y[0].split(size), strict=True):
+            nn.functional.cross_entropy(training.net(x), y).backward()
+        training.optimizer.step()
+    one, other = whole.mechanism.sight.watching.state_dict(), parts.mechanism.sight.watching.state_dict()
+    for kind in ("both", "units", "inputs"):
+        assert all(torch.equal(count, other[kind][name]) for name, count in one[kind].items())
+    assert one["both"]["0.module"].any()
+
+
+def test_layers_that_were_replaced_are_met_anew():
+    training = Training(DynamicConnectivity({"coactivation": 0.5}))
+    training.task(0)
+    wider = nn.Linear(6, 5)  # as Avalanche's IncrementalClassifier gains outputs
+    training.net[4] = wider
+    training.net[3] = nn.Hardtanh(1.0, 2.0)  # whose units are all above 0, as only their reader tells
+    training.ledger.before_task(1)
+    logits = training.net(training.x[0])
+    with torch.no_grad():
+        of_inputs = (training.net[:2](training.x[0]) > 0).float().sum(0)
+    logits.sum().backward()
+    training.optimizer.step()
+    assert torch.equal(training.mechanism.sight.watching.both["2.module"], of_inputs.expand(6, -1))
+
+
+def test_dense_layers_are_not_counted():
+    training = Training(DynamicConnectivity({"coactivation": 0.5}))
+    assert list(training.mechanism.sight.watching.both) == ["0.module", "2.module"]
+
+
 @pytest.mark.parametrize("reset", [True, False])
 def test_coactivations_may_begin_anew(reset):
     training = Training(DynamicConnectivity({"coactivation": 0.2}, "cosine", reset=reset))
     training.task(0)
     seen = 20 if reset else 80  # the last of four epochs' passes, or all
-    assert int(training.mechanism._watching.inputs["0.module"].max()) <= seen * 4
+    assert int(training.mechanism.sight.watching.inputs["0.module"].max()) <= seen * 4
     training.ledger.before_task(1)
-    assert bool(training.mechanism._watching.both["0.module"].any()) is not reset
+    assert bool(training.mechanism.sight.watching.both["0.module"].any()) is not reset
 
 
 def test_gradients_tell_where_to_grow():
@@ -285,6 +319,67 @@ def test_gradients_tell_where_to_grow():
     new = training.net[0].live_mask() & ~before
     others = ~before & ~new
     assert gradient[new].min() >= gradient[others].max()
+
+
+def test_gradients_may_be_zeroed_in_place():
+    training = Training(DynamicConnectivity({"magnitude": 0.5}, "gradient"))
+    training.ledger.before_task(0)
+    training.ledger.before_epoch(0, 2, 1)
+    nn.functional.cross_entropy(training.net(training.x[0]), training.y[0]).backward()
+    training.optimizer.step()
+    gradient, before = training.net[0].module.weight.grad.abs(), training.net[0].live_mask()
+    training.optimizer.zero_grad(set_to_none=False)
+    training.ledger.before_epoch(1, 2, 1)
+    new = training.net[0].live_mask() & ~before
+    assert gradient[new].min() >= gradient[~before & ~new].max() > 0
+
+
+@pytest.mark.parametrize("set_to_none", [True, False])
+@pytest.mark.parametrize("rules", [({"magnitude": 0.5}, "gradient"), ({"random": 0.5}, "random")])
+@pytest.mark.parametrize("every", [None, 3, "task"])
+def test_heads_of_other_tasks_stay(rules, every, set_to_none):
+    torch.manual_seed(0)
+    net = nn.ModuleDict({"body": masked(9, 12), "0": masked(12, 6), "1": masked(12, 6)})
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    ledger = Ledger(net, optimizer)
+    ledger.attach(DynamicConnectivity(*rules, every))
+    masks = [{name: net[name].live_mask() for name in net}]
+    for task in range(3):
+        ledger.before_task(task)
+        for epoch in range(2):
+            ledger.before_epoch(epoch, 2, 4)
+            for _ in range(4):
+                optimizer.zero_grad(set_to_none)
+                net[str(task % 2)](net["body"](torch.randn(8, 9)).relu()).logsumexp(1).sum().backward()
+                optimizer.step()
+                rezero_weights(net)
+        ledger.after_task(task)
+        masks.append({name: net[name].live_mask() for name in net})
+    trained = [None, "0", "1"] if every == "task" else ["0", "1", "0"]  # a task's, or that of the task before
+    for head, before, after in zip(trained, masks, masks[1:], strict=False):
+        moved = {name for name in net if not torch.equal(before[name], after[name])}
+        assert moved == (set() if head is None else {"body", head})
+
+
+def test_where_few_places_are_free_any_may_go():
+    torch.manual_seed(0)
+    net = nn.Sequential(SparseWeights(nn.Linear(20, 30), weight_sparsity=0.9))
+    ledger = Ledger(net, None)
+    ledger.attach(DynamicConnectivity({"magnitude": 0.5}))
+    before = net[0].live_mask()
+    ledger.before_task(0)
+    ledger.before_epoch(1, 2, 1)
+    gone = (before & ~net[0].live_mask()).sum(1)
+    assert int(gone.sum()) == 60
+    assert int((gone > 0).sum()) > 20  # of 30 units
+
+
+def test_moves_between_steps_need_to_know_how_many_there_will_be():
+    training = Training(DynamicConnectivity(every=2))
+    training.ledger.before_task(0)
+    training.net(training.x[0]).sum().backward()
+    with pytest.raises(ValueError, match="every 2 steps up to which one"):
+        training.optimizer.step()
 
 
 def test_places_once_alive_are_remembered():
@@ -307,19 +402,28 @@ def test_what_cannot_be_is_refused():
         ({"drop": {"magnitude": 1.5}}, "magnitude: a share is from 0 to 1, not 1.5"),
         ({"until": 2.0}, "until must be from 0 to 1"),
         ({"begin": 0.8, "until": 0.5}, "begin from 0 to until, not 0.5 and 0.8"),
-        ({"every": 0}, "every must be at least 1 step, not 0"),
-        ({"every": "task", "begin": 0.5}, "begin must be 0 where synapses move between tasks"),
+        ({"drop": "magnitude"}, "drop: rules and their shares are needed, as in .*, not 'magnitude'"),
+        ({"drop": {"magnitude": "0.3"}}, "magnitude: a share is from 0 to 1, not '0.3'"),
+        ({"drop": {"magnitude": None}}, "magnitude: a share is from 0 to 1, not None"),
+        ({"grow": ["random"]}, "grow: unknown rule"),
+        ({"initial": "uniform"}, "initial must be zero or drawn, not 'uniform'"),
+        ({"every": 0}, "every must be at least 1 step, task, or None for between epochs, not 0"),
+        ({"every": "epoch"}, "every must be at least 1 step, task, or None for between epochs, not 'epoch'"),
+        ({"every": 2.5}, "every must be at least 1 step, task, or None for between epochs, not 2.5"),
+        ({"every": "task", "begin": 0.5}, "begin, until and annealed are about a task's time"),
+        ({"every": "task", "until": 0.5}, "begin, until and annealed are about a task's time"),
+        ({"every": "task", "annealed": True}, "begin, until and annealed are about a task's time"),
+        ({"every": 5, "update_interval": 6}, "before the 6 steps of update_interval have gone by"),
         ({"window": 0}, "window must be at least 1"),
+        ({"candidates": 0}, "candidates must be at least 1, not 0"),
         ({"moving_average": 0.0}, "moving_average above 0 and at most 1, not 1 and 0.0"),
     ):
         with pytest.raises(ValueError, match=said):
             DynamicConnectivity(**keywords)
     with pytest.raises(ValueError, match="no layer is sparse, so no place is free"):
         Ledger(nn.Sequential(nn.Linear(3, 2)), None).attach(DynamicConnectivity())
-    with pytest.raises(ValueError, match="0 stores its live synapses only, and so their gradients"):
-        Training(DynamicConnectivity(grow="gradient"), live=True)
-    with pytest.raises(ValueError, match="0 stores its live synapses only: coactivations are of masked layers"):
-        Training(DynamicConnectivity(grow="cosine"), live=True)
+    with pytest.raises(ValueError, match="0 stores its live synapses only: coactivations are counted at candidates"):
+        Training(DynamicConnectivity(grow="cosine", reset=False), live=True)
     padded = SparseWeights2d(nn.Conv2d(1, 2, 3, padding="same"), weight_sparsity=0.5)
     with pytest.raises(ValueError, match="padded otherwise than by zeros, are not known"):
         Ledger(nn.Sequential(padded), None).attach(DynamicConnectivity(grow="cosine"))

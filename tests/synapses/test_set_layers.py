@@ -7,7 +7,7 @@ from torch import nn
 
 from cl_sparse.layers import SETLinear
 from cl_sparse.metrics import square_means
-from cl_sparse.synapses import Ledger, SetLayers
+from cl_sparse.synapses import Frozen, Ledger, SetLayers
 
 SET = {"benchmark": "SplitDigits", "num_batch": 1, "scenario": "class", "widths": [40, 20], "dropout": 0.0}
 
@@ -79,3 +79,37 @@ def test_refusals():
         SetLayers(epsilon=-1)
     with pytest.raises(ValueError, match="no layer is a SETLinear"):
         Ledger(nn.Sequential(nn.Linear(2, 2))).attach(SetLayers())
+
+
+@pytest.mark.parametrize("chance", [None, 1.0])
+def test_preserved_connections_stay(chance):
+    torch.manual_seed(0)
+    net = nn.Sequential(SETLinear(16, 12, density=0.4), nn.ReLU(), nn.Linear(12, 2))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    ledger = Ledger(net, optimizer)
+    ledger.attach(frozen := Frozen(0.5, rule="random"))
+    ledger.attach(SetLayers(zeta=0.9, chance=chance))
+    x, y = torch.randn(8, 16), torch.randint(2, (8,))
+
+    def task(number):
+        ledger.before_task(number)
+        for epoch in range(2):
+            ledger.before_epoch(epoch, 2, 2)
+            for _ in range(2):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(net(x), y).backward()
+                optimizer.step()
+            ledger.after_epoch()
+        ledger.after_task(number)
+
+    def held():
+        found = ledger.synapses["0.values"]
+        kept = frozen.updates.scale["0.values"] == 0
+        places = zip(*(ids[kept].tolist() for ids in found.places()), strict=True)
+        return dict(zip(places, found.current()[kept].tolist(), strict=True))
+
+    task(0)
+    before = held()
+    assert len(before) == round(0.5 * net[0].values.numel())
+    task(1)
+    assert before.items() <= held().items()

@@ -1,13 +1,14 @@
 """Sparse training by one object: counts, the instant prune, what is baked, training that goes on where it stopped."""
 
 import copy
+import pickle
 
 import pytest
 import torch
 from torch import nn
 
 from cl_sparse.layers import SparseLinear
-from cl_sparse.synapses import DynamicConnectivity, SparseTraining
+from cl_sparse.synapses import DynamicConnectivity, Frozen, SparseTraining
 
 RULES = {
     "set": lambda: DynamicConnectivity(),
@@ -149,8 +150,76 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match="epochs and steps must be at least 1, not 1 and 0"):
         SparseTraining(net, optimizer, steps=0)
     with pytest.raises(ValueError, match="no linear layer or convolution within the net is left to be sparse"):
-        SparseTraining(net, optimizer, steps=1, leave=["*"])
+        SparseTraining(a_net(), optimizer, steps=1, leave=["*"])
+    for keywords, said in (
+        ({"density": 1.5}, "density must be from 0 to 1, not 1.5"),
+        ({"leave": ["fife"]}, "leave: no linear layer or convolution is called 'fife', choose one of: 0, 3, 5"),
+        ({"mechanism": "rigl"}, "mechanism must be a DynamicConnectivity, or None, not 'rigl'"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            SparseTraining(net, optimizer, steps=1, **keywords)
+        assert [type(module) for module in net] == [type(module) for module in a_net()]  # nothing has been wrapped
     net(torch.randn(1, 1, 5, 5)).sum().backward()
     optimizer.step()
     with pytest.raises(ValueError, match="density draws the weights anew"):
         SparseTraining(net, optimizer, 0.1, steps=1)
+
+
+def test_an_optimizer_that_remembers_something_from_the_start_has_not_taken_steps():
+    net = a_net()
+    optimizer = torch.optim.Adagrad(net.parameters())
+    sparse = SparseTraining(net, optimizer, 0.2, RULES["set"](), epochs=2, steps=1)
+    for _ in range(2):
+        net(torch.randn(2, 1, 5, 5)).sum().backward()
+        optimizer.step()
+        sparse.step()
+    with pytest.raises(ValueError, match="density draws the weights anew"):
+        SparseTraining(net, optimizer, 0.1, steps=1)
+
+
+def test_pruning_leaves_what_is_preserved():
+    loop = Loop("static", density=0.5, distribution="uniform", leave=["5"])
+    loop.sparse.ledger.attach(frozen := Frozen(0.4, rule="random"))
+    loop.sparse.ledger.after_task(0)
+    held = {name: frozen.updates.scale[name] == 0 for name in loop.sparse.masks()}
+    assert any(bool((loop.sparse.masks()[name] & held[name]).any()) for name in held)
+    kept = {name: loop.sparse.masks()[name] & held[name] for name in held}
+    loop.sparse.prune(0.25)
+    masks = loop.sparse.masks()
+    assert sum(int(mask.sum()) for mask in masks.values()) == round(0.25 * (4 * 9 + 12 * 36))
+    assert all(bool(masks[name][kept[name]].all()) for name in kept)
+    with pytest.raises(ValueError, match="0 has 7 synapses that are preserved, more than 4"):
+        loop.sparse.prune(0.1)
+    assert all(torch.equal(mask, loop.sparse.masks()[name]) for name, mask in masks.items())
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+@pytest.mark.parametrize("first", ["net", "object"])
+def test_a_copy_goes_on_by_itself(rule, first):
+    loop, alone = Loop(rule), Loop(rule)
+    loop.train(last=7)
+    alone.train()
+    copied = Loop.__new__(Loop)
+    copied.x, copied.y = loop.x, loop.y
+    if first == "net":
+        copied.net, copied.optimizer, copied.sparse = copy.deepcopy(tuple(loop.parts()))
+    else:
+        copied.sparse, copied.net, copied.optimizer = copy.deepcopy((loop.sparse, loop.net, loop.optimizer))
+    for each in (copied, loop):
+        each.train(first=7)
+        assert all(torch.equal(a, b) for a, b in zip(alone.net.parameters(), each.net.parameters(), strict=True))
+        assert all(torch.equal(a, each.sparse.masks()[name]) for name, a in alone.sparse.masks().items())
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_a_copy_of_the_net_alone_is_a_net(rule):
+    loop, alone = Loop(rule), Loop(rule)
+    loop.train(last=7)
+    alone.train()
+    for copied in (copy.deepcopy(loop.net), pickle.loads(pickle.dumps(loop.net))):
+        with torch.no_grad():
+            assert torch.equal(copied(loop.x[0]), loop.net(loop.x[0]))
+        for _ in range(3):
+            copied(loop.x[0] + 1).sum().backward()  # nothing of this is training of the first one
+    loop.train(first=7)
+    assert all(torch.equal(a, b) for a, b in zip(alone.net.parameters(), loop.net.parameters(), strict=True))
