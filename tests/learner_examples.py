@@ -107,6 +107,12 @@ LEARNERS = {
         "lr": 0.005,
         "plugins": [{"name": "set_layers", "epsilon": 5, "chance": 0.5}],
     },
+    "hebb_mask": {"scenario": "domain", "plugins": [{"name": "hebb_mask", "lr": 3, "density": 0.4}]},
+    "magnitude_mask": {
+        "optimizer": "adam",
+        "lr": 0.005,
+        "plugins": [{"name": "hebb_mask", "rule": "magnitude", "density": 0.4, "layers": ["features.fc1"]}],
+    },
     "grown_parts": {
         **SPARSE,
         "scenario": "domain",
