@@ -1,6 +1,7 @@
 """Hard attention to the task: each task learns which units it needs, and what they have learned is held."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Annotated, Any
 
 import torch
@@ -27,10 +28,16 @@ class AttentiveNet(PartsOfNet):
 
     Attributes:
         steepness_now: s.
+
+    Raises:
+        ValueError: the hidden layers do not follow one another.
     """
 
     def __init__(self, net: nn.Module, n_tasks: int, steepness: float) -> None:
         super().__init__(net, n_tasks)
+        for (layer, own), (following, _) in pairwise(self.net.consumers().items()):
+            if own.readers != (following,):
+                raise ValueError(f"hidden layers have to follow one another, and {following} does not read {layer}")
         self.steepness_now = steepness
         self.key = {name: f"attention_{number}" for number, name in enumerate(self.hidden)}
         for name, layer in self.hidden.items():
@@ -93,7 +100,7 @@ class HardAttention(TaskParts):
         """Return the net with attention, drawn from torch's random numbers.
 
         Raises:
-            ValueError: a layer stores its live synapses only.
+            ValueError: a layer stores its live synapses only, or the hidden layers do not follow one another.
         """
         refuse_live(net)
         return AttentiveNet(net, n_tasks, self.steepness)

@@ -69,7 +69,7 @@ class HebbMasks(Mechanism):
 
     def make(self, layer: nn.Module) -> LayerMask:
         """Return a layer with its mask; what is random in it is drawn from torch's global random numbers."""
-        if self.rule in ("magnitude", "random"):
+        if self.rule == "magnitude" or self.rule == "random":
             assert self.density is not None
             kind = MagnitudeMask if self.rule == "magnitude" else RandomMask
             return kind(layer, density=self.density)
