@@ -28,16 +28,10 @@ class AttentiveNet(PartsOfNet):
 
     Attributes:
         steepness_now: s.
-
-    Raises:
-        ValueError: the hidden layers do not follow one another.
     """
 
     def __init__(self, net: nn.Module, n_tasks: int, steepness: float) -> None:
         super().__init__(net, n_tasks)
-        for (layer, own), (following, _) in pairwise(self.net.consumers().items()):
-            if own.readers != (following,):
-                raise ValueError(f"hidden layers have to follow one another, and {following} does not read {layer}")
         self.steepness_now = steepness
         self.key = {name: f"attention_{number}" for number, name in enumerate(self.hidden)}
         for name, layer in self.hidden.items():
@@ -100,7 +94,7 @@ class HardAttention(TaskParts):
         """Return the net with attention, drawn from torch's random numbers.
 
         Raises:
-            ValueError: a layer stores its live synapses only, or the hidden layers do not follow one another.
+            ValueError: a layer stores its live synapses only.
         """
         refuse_live(net)
         return AttentiveNet(net, n_tasks, self.steepness)
@@ -109,9 +103,13 @@ class HardAttention(TaskParts):
         """Start with no unit needed.
 
         Raises:
-            ValueError: the ledger's net is not one that :meth:`wrap` returned.
+            ValueError: the ledger's net is not one that :meth:`wrap` returned, or its hidden layers do not follow one
+                another.
         """
         super().attach(ledger, generator)
+        for (layer, own), (following, _) in pairwise(self.net.net.consumers().items()):
+            if own.readers != (following,):
+                raise ValueError(f"hidden layers have to follow one another, and {following} does not read {layer}")
         self.task, self._step, self._steps = -1, 0, 0
         self._before = {name: torch.zeros_like(self.net.embedding(name)[0]) for name in self.net.key}
 
