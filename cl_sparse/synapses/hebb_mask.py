@@ -64,7 +64,8 @@ class HebbMasks(Mechanism):
             raise ValueError(f"rule {rule} needs a density")
         self.rule, self.lr, self.density, self.reduce, self.centred = rule, lr, density, reduce, centred
         self.layers = layers
-        self.make(nn.Linear(1, 1))  # is for it to refuse
+        with torch.random.fork_rng(devices=[]):
+            self.make(nn.Linear(1, 1))  # is for it to refuse
         self._shares: list[dict[str, float]] = []
 
     def make(self, layer: nn.Module) -> LayerMask:

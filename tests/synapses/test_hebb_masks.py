@@ -125,6 +125,14 @@ def test_masks_go_with_what_freezes_and_with_a_mask_for_each_task(make_run, tmp_
         assert np.nanmin(stats["accs"][-1]) > 0.2
 
 
+def test_making_one_draws_nothing():
+    torch.manual_seed(0)
+    HebbMasks("random", density=0.5)
+    drawn = torch.rand(3)
+    torch.manual_seed(0)
+    assert torch.equal(drawn, torch.rand(3))
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="rule magnitude needs a density"):
         HebbMasks("magnitude")
