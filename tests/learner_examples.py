@@ -107,6 +107,12 @@ LEARNERS = {
         "lr": 0.005,
         "plugins": [{"name": "set_layers", "epsilon": 5, "chance": 0.5}],
     },
+    "hebb_mask": {"scenario": "domain", "plugins": [{"name": "hebb_mask", "lr": 3, "density": 0.4}]},
+    "magnitude_mask": {
+        "optimizer": "adam",
+        "lr": 0.005,
+        "plugins": [{"name": "hebb_mask", "rule": "magnitude", "density": 0.4, "layers": ["features.fc1"]}],
+    },
     "grown_parts": {
         **SPARSE,
         "scenario": "domain",
@@ -193,6 +199,14 @@ LEARNERS = {
     },
     "augment": {"plugins": [{"name": "augment", "shift": 1}]},
     "pooled_cnn": {"cnn": True, "conv_channels": [6, 8], "kernel_size": 3, "padding": True, "pool": 2, "train_ep": 1},
+    "stepping_cnn": {
+        **{"cnn": True, "conv_channels": [6, 8], "kernel_size": 3, "stride": 2, "average_maps": True, "train_ep": 1},
+        "plugins": [{"name": "hebb_mask", "lr": 3, "layers": ["features.conv2", "features.fc3"]}],
+    },
+    "residual": {
+        **{"cnn": True, "residual_blocks": 1, "batch_norm": True, "train_ep": 1},
+        "plugins": [{"name": "hebb_mask", "rule": "random", "density": 0.3}],
+    },
     "averaged_gradient": {"plugins": [{"name": "averaged_gradient", "mem_size": 100}]},
     "dark_replay": {**SPARSE, "scenario": "class", "plugins": [{"name": "dark_replay", "mem_size": 100}]},
     "distillation": {**SPARSE, "plugins": [{"name": "distillation"}]},

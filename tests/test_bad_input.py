@@ -45,6 +45,16 @@ def growing(first: str, link: str) -> str:
             "--set kernel_size: maps keep their size (padding) with an odd one",
         ),
         ("--set cnn=true", "--set cnn: nothing is left of the 8x8 pixels of digits behind convolution 2"),
+        ("--set cnn=true stride=3 kernel_size=3", "--set cnn: nothing is left of the 8x8 pixels of digits behind conv"),
+        ("--set residual_blocks=1", "--set residual_blocks: are convolutions: choose cnn: true, or null"),
+        (
+            "--set residual_blocks=1 cnn=true batch_norm=false",
+            "--set batch_norm: a residual net is normalised: choose true",
+        ),
+        (
+            "--set residual_blocks=1 cnn=true batch_norm=true sparsify=true",
+            "--set sparsify: a residual net is dense, with ReLU: choose false",
+        ),
         ("--set plugins=[{name: rplay}]", "--set plugins: unknown plugin 'rplay', did you mean replay"),
         ("--set plugins.replay.mem_siz=1", "--set plugins.replay.mem_siz: unknown argument, did you mean mem_size"),
         ("--set strategy=cumulativ", "--set strategy: unknown strategy 'cumulativ', did you mean cumulative"),

@@ -107,7 +107,19 @@ class ExperimentConfig(BaseModel):
     )
     kernel_size: int = Field(5, ge=1, le=31, description="Side of the convolutions' kernels, pixels (cnn).")
     padding: bool = Field(False, description="Zeros around the maps, so that they keep their size (cnn).")
+    stride: int = Field(1, ge=1, le=32, description="Pixels from one place of the kernels to the next (cnn).")
     pool: int = Field(1, ge=1, le=32, description="Max-pooling behind each convolution: side, pixels; 1: none (cnn).")
+    average_maps: bool = Field(
+        False, description="The mean of each map of the last convolution in place of its pixels (cnn)."
+    )
+    residual_blocks: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="A wide residual net in place of convolutions and hidden layers: blocks in each of its three "
+        "groups; null: none (cnn, batch_norm).",
+    )
+    widen_factor: int = Field(1, ge=1, le=100, description="Its channels: 16, 32 and 64 times this (residual_blocks).")
     hidden_units: int = Field(4000, ge=1, le=1_000_000, description="Units in each hidden fully connected layer.")
     hidden_layers: int = Field(1, ge=1, le=100, description="Hidden fully connected layers.")
     widths: list[Annotated[int, Field(ge=1, le=1_000_000)]] | None = Field(

@@ -130,6 +130,7 @@ PLUGINS: dict[str, Method] = {
     "space_net": Method("cl_sparse.synapses.space_net:SpaceNet"),
     "dynamic_connectivity": Method("cl_sparse.synapses.dynamic_connectivity:DynamicConnectivity", known_as="rigl"),
     "set_layers": Method("cl_sparse.synapses.set_layers:SetLayers", known_as="set"),
+    "hebb_mask": Method("cl_sparse.synapses.hebb_mask:HebbMasks"),
     "frozen": Method("cl_sparse.synapses.frozen:Frozen"),
     "synaptic_intelligence": Method("cl_sparse.synapses.synaptic_intelligence:SynapticIntelligence", known_as="si"),
     "elastic_weights": Method("cl_sparse.synapses.elastic_weights:ElasticWeights", known_as="ewc"),
@@ -174,7 +175,7 @@ FOR_NUMBERS = frozenset(
     [
         *("sequential", "joint", "cumulative"),
         *("cumulative", "joint", "decay_learning_rate", "step_learning_rate", "per_epoch", "size_per_epoch"),
-        *("fresh_steps", "frozen", "synaptic_intelligence", "dynamic_connectivity"),
+        *("fresh_steps", "frozen", "synaptic_intelligence", "dynamic_connectivity", "hebb_mask"),
         *("sparsified_units", "switched_units", "flexible_width", "grown_units", "neuron_gc", "size_only"),
     ]
 )

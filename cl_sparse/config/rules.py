@@ -171,7 +171,9 @@ def _check_learning_rate(config: ExperimentConfig) -> None:
 
 
 def _check_net(config: ExperimentConfig, dataset: str | None) -> None:
-    if config.cnn:
+    if config.residual_blocks is not None:
+        _check_residual(config)
+    elif config.cnn:
         _check_convolutions(config, dataset)
     if config.batch_norm and config.mb_size == 1:
         raise ClashError("mb_size", "1 sample cannot be normalised over the mini-batch (batch_norm): choose more")
@@ -211,12 +213,24 @@ def _check_weights(config: ExperimentConfig) -> None:
         raise ClashError("sparsify_head", "true needs sparsify, and weight_sparsity_fc below 1: choose false")
 
 
+def _check_residual(config: ExperimentConfig) -> None:
+    if not config.cnn:
+        raise ClashError("residual_blocks", "are convolutions: choose cnn: true, or null")
+    if not config.batch_norm:
+        raise ClashError("batch_norm", "a residual net is normalised: choose true, or residual_blocks null")
+    if config.sparsify:
+        raise ClashError("sparsify", "a residual net is dense, with ReLU: choose false, or residual_blocks null")
+    if config.widths_from is not None:
+        raise ClashError("widths_from", "a residual net has a widen_factor, no widths: choose null for one of the two")
+
+
 def _check_convolutions(config: ExperimentConfig, dataset: str | None) -> None:
     if config.padding and config.kernel_size % 2 == 0:
         raise ClashError("kernel_size", f"maps keep their size (padding) with an odd one, not {config.kernel_size}")
     start = side = _SIDE.get(dataset or "", 10**9)
     for number, _ in enumerate(config.conv_channels, start=1):
-        side = (side - (0 if config.padding else config.kernel_size - 1)) // config.pool
+        reach = 0 if config.padding else config.kernel_size - 1
+        side = ((side - reach - 1) // config.stride + 1) // config.pool
         if side < 1:
             raise ClashError(
                 "cnn",

@@ -9,6 +9,7 @@ from cl_sparse.layers.functional import kwinners, kwinners2d
 from cl_sparse.layers.hebb_mask import HebbMask
 from cl_sparse.layers.k_winners import KWinners, KWinnersBase
 from cl_sparse.layers.k_winners2d import KWinners2d
+from cl_sparse.layers.layer_mask import LayerMask, MagnitudeMask, RandomMask
 from cl_sparse.layers.pre_activations import PreActivations
 from cl_sparse.layers.set_linear import SETLinear
 from cl_sparse.layers.set_rbm import SetRBM
@@ -36,7 +37,10 @@ __all__ = [
     "KWinners",
     "KWinners2d",
     "KWinnersBase",
+    "LayerMask",
+    "MagnitudeMask",
     "PreActivations",
+    "RandomMask",
     "SETLinear",
     "SetRBM",
     "SparseLinear",

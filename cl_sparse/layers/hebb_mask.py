@@ -5,12 +5,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+
+from cl_sparse.layers.layer_mask import LayerMask
 
 Rule = Literal["product", "contribution", "sign"]
 
 
-class HebbMask(nn.Module):
+class HebbMask(LayerMask):
     """A linear layer or convolution whose weights are masked by a permanence, which correlated activity moves.
 
     The layer computes with W·1[P > 0]. After each training pass the permanence P, from −1 to 1 and 1 at first, becomes
@@ -32,10 +33,12 @@ class HebbMask(nn.Module):
         rule: what moves it.
         reduce: "mean" or "sum" over samples and places; a sum makes ``lr`` depend on the batch's size.
         centred: whether x and y are taken relative to the batch's means.
-        density: share of the weights that stay, those with the highest permanence, in place of all those above 0.
+        density: share of the weights that stay, those with the highest permanence, in place of all those above 0; of
+            equals, as all are at first, a random choice.
+        generator: as :class:`LayerMask`.
 
     Attributes:
-        module: the layer; its ``weight`` is W, without mask.
+        module, order: as :class:`LayerMask`.
         permanence: P, in the weight's shape.
 
     Raises:
@@ -54,46 +57,31 @@ class HebbMask(nn.Module):
         reduce: Literal["mean", "sum"] = "mean",
         centred: bool = False,
         density: float | None = None,
+        generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
-        _check(module, names)
+        super().__init__(module, names, density, generator)
         if rule not in ("product", "contribution", "sign") or reduce not in ("mean", "sum"):
             raise ValueError(f"rule must be product, contribution or sign, reduce mean or sum, not {rule} and {reduce}")
-        if not lr >= 0 or not (density is None or 0 < density <= 1):
-            raise ValueError(f"lr must be at least 0, density above 0 and at most 1, not {lr} and {density}")
-        self.module, self.lr, self.rule, self.reduce, self.centred = module, lr, rule, reduce, centred
-        self.density = density
+        if not lr >= 0:
+            raise ValueError(f"lr must be at least 0, not {lr}")
+        self.lr, self.rule, self.reduce, self.centred = lr, rule, reduce, centred
         self.register_buffer("permanence", torch.ones_like(module.get_parameter("weight"), requires_grad=False))
 
     def mask(self) -> Tensor:
-        """Return which weights are in use, bool in the weight's shape; of equals at a density those that come first."""
-        if self.density is None:
-            return self.permanence > 0
-        flat = self.permanence.flatten()
-        kept = flat.argsort(descending=True, stable=True)[: round(self.density * len(flat))]
-        return torch.zeros_like(flat, dtype=torch.bool).index_fill_(0, kept, True).view_as(self.permanence)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer, then move the permanence, if training."""
-        weight = self.module.get_parameter("weight") * self.mask()
-        y: Tensor = functional_call(self.module, {"weight": weight}, (x,))
-        if self.training:
-            self._move(x.detach(), y.detach())
-        return y
-
-    def remove(self) -> nn.Module:
-        """Return the layer, masked weights set to 0, which gives the same outputs; the permanence is 1 again."""
-        with torch.no_grad():
-            self.module.get_parameter("weight").mul_(self.mask())
-            self.permanence.fill_(1.0)
-        return self.module
+        """Return which weights are in use, bool in the weight's shape."""
+        return self.permanence > 0 if self.density is None else self._highest(self.permanence)
 
     @torch.no_grad()
-    def _move(self, x: Tensor, y: Tensor) -> None:
-        inputs, outputs = _rows(self.module, x, y)
+    def after_pass(self, x: Tensor, y: Tensor) -> None:
+        """Move the permanence, in numbers like its own, whatever the pass was in."""
+        with torch.autocast(x.device.type, enabled=False):
+            dtype = self.permanence.dtype
+            self._move(*_rows(self.module, x.to(dtype), y.to(dtype)))
+
+    def _move(self, inputs: Tensor, outputs: Tensor) -> None:
         if self.centred:
             inputs, outputs = inputs - inputs.mean(0), outputs - outputs.mean(0)
-        weight = self.module.get_parameter("weight").flatten(1)
+        weight = self._weight().flatten(1)
         if self.rule != "product":
             inputs, outputs, weight = inputs.sign(), outputs.sign(), weight.sign()
         moved = outputs.T @ inputs
@@ -102,17 +90,6 @@ class HebbMask(nn.Module):
         if self.reduce == "mean":
             moved = moved / max(1, len(inputs))
         self.permanence.add_(self.lr * moved.view_as(self.permanence)).clamp_(-1, 1)
-
-
-def _check(module: nn.Module, names: Sequence[str]) -> None:
-    if not isinstance(module, nn.Linear | nn.Conv2d):
-        raise TypeError(f"HebbMask masks a Linear or a Conv2d, not a {type(module).__name__}")
-    if list(names) != ["weight"]:
-        raise ValueError(f"names: {list(names)}: what can be masked is ['weight']")
-    if isinstance(module, nn.Conv2d) and (
-        module.groups != 1 or module.padding_mode != "zeros" or isinstance(module.padding, str)
-    ):
-        raise ValueError("HebbMask: convolutions in groups, or padded otherwise than by zeros, are not known")
 
 
 def _rows(module: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

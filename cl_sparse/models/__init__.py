@@ -8,6 +8,7 @@ from cl_sparse.models.heads import Head, HeadFactory, MaskedHead, MultiHead, Sin
 from cl_sparse.models.independent import IndependentNets
 from cl_sparse.models.mlp import SimpleMLP
 from cl_sparse.models.set_net import EvolNet, SparseNet
+from cl_sparse.models.wide_resnet import WideResNet
 
 __all__ = [
     "EvolNet",
@@ -22,5 +23,6 @@ __all__ = [
     "SimpleMLP",
     "SingleHead",
     "SparseNet",
+    "WideResNet",
     "activation_layers",
 ]

@@ -63,9 +63,10 @@ def conv_block(
     dropout: float,
     batch_norm: bool = False,
     padding: int = 0,
+    stride: int = 1,
 ) -> Iterator[tuple[str, nn.Module]]:
     """Yield the named modules of [Conv2d → BatchNorm2d, if asked → ReLU → local KWinners2d, if sparse → Dropout]."""
-    layer: nn.Module = nn.Conv2d(channels_in, channels_out, kernel_size, padding=padding)
+    layer: nn.Module = nn.Conv2d(channels_in, channels_out, kernel_size, stride, padding)
     if sparsity.masks_weights:
         layer = SparseWeights2d(layer, weight_sparsity=sparsity.weight_sparsity)
         normalize_sparse_weights(layer)

@@ -15,15 +15,19 @@ from cl_sparse.models.heads import HeadFactory
 class SimpleCNN(FeatureClassifier):
     """Convolutions, hidden layers as in the MLP, head. Unless told otherwise two, 5×5, without padding or pooling.
 
-    A convolution is followed by ReLU, sparse also by k-winners among the channels of each location, then by pooling.
+    A convolution is followed by ReLU, sparse also by k-winners among the channels of each location, then by pooling;
+    the last one, if asked for, by the mean over each map.
 
     Args:
         input_shape: (C, H, W) of one sample, H and W at least 9.
         head: from the number of features to the head.
         conv_channels: channels of each convolution.
         kernel_size: side of their kernels, pixels.
-        padding: whether maps keep their size in a convolution, by zeros around them; for an odd kernel size.
+        padding: whether maps keep their size in a convolution (of stride 1), by zeros around them; for an odd kernel
+            size.
+        stride: pixels from one place of the kernels to the next.
         pool: side of the squares, and their distance, of which the largest value is kept behind each; 1: no pooling.
+        average_maps: whether the first hidden layer sees the mean of each map in place of its pixels.
         hidden_units: units per hidden layer.
         hidden_layers: number of hidden layers after the convolutions; 0 connects the head to the flattened maps.
         sparsify: k-winners and sparse weights; otherwise dense with ReLU, and the sparsity arguments are not used.
@@ -54,7 +58,9 @@ class SimpleCNN(FeatureClassifier):
         conv_channels: Sequence[int] = (64, 128),
         kernel_size: int = 5,
         padding: bool = False,
+        stride: int = 1,
         pool: int = 1,
+        average_maps: bool = False,
         hidden_units: int = 4000,
         hidden_layers: int = 1,
         sparsify: bool = False,
@@ -90,12 +96,14 @@ class SimpleCNN(FeatureClassifier):
         if input_dropout:
             layers["drop0"] = nn.Dropout(input_dropout)
         for number, maps in enumerate(conv_channels, start=1):
-            layers.update(conv_block(number, channels, maps, kernel_size, conv, dropout, batch_norm, around))
+            layers.update(conv_block(number, channels, maps, kernel_size, conv, dropout, batch_norm, around, stride))
             if pool > 1:
                 layers[f"pool{number}"] = nn.MaxPool2d(pool)
-            channels, sides = maps, [(side + 2 * around - kernel_size + 1) // pool for side in sides]
+            channels, sides = maps, [((side + 2 * around - kernel_size) // stride + 1) // pool for side in sides]
             if min(sides) < 1:
                 raise ValueError(_too_small(input_shape, number))
+        if average_maps:
+            layers["average"], sides = nn.AdaptiveAvgPool2d(1), [1, 1]
         layers["flatten"] = nn.Flatten()
         units = channels * sides[0] * sides[1]
         hidden = [hidden_units] * hidden_layers if widths is None else widths

@@ -1,6 +1,6 @@
 """From a config and a benchmark to a learner."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from cl_sparse.models import (
     SimpleCNN,
     SimpleMLP,
     SingleHead,
+    WideResNet,
 )
 from cl_sparse.plugins import (
     DecayBoostStrength,
@@ -65,7 +66,10 @@ SHARED = (
     "input_dropout",
     "batch_norm",
 )
-CNN_ONLY = ("conv_channels", "kernel_size", "padding", "pool", "percent_on_conv", "weight_sparsity_conv")
+CNN_ONLY = (
+    *("conv_channels", "kernel_size", "padding", "stride", "pool", "average_maps"),
+    *("percent_on_conv", "weight_sparsity_conv"),
+)
 
 
 def head_factory(config: ExperimentConfig, benchmark: Benchmark) -> HeadFactory:
@@ -139,11 +143,7 @@ def _check_labels(config: ExperimentConfig, benchmark: Benchmark, place: str, wh
 
 def _build_net(config: ExperimentConfig, benchmark: Benchmark, device: torch.device | None, seed: int) -> nn.Module:
     torch.default_generator.manual_seed(seed)
-    names = SHARED + (CNN_ONLY if config.cnn else ())
-    keywords = {name: getattr(config, name) for name in names}
-    if not config.cnn:
-        keywords |= {"compute": _compute(config), "weights": config.weights, "device": device}
-    build = SimpleCNN if config.cnn else SimpleMLP
+    build, keywords = _kind_of_net(config, device)
     try:
         net: nn.Module = build(benchmark.input_shape, head_factory(config, benchmark), **keywords)
         if config.weight_distribution != "per_unit":
@@ -152,6 +152,19 @@ def _build_net(config: ExperimentConfig, benchmark: Benchmark, device: torch.dev
     except ValueError as error:
         raise UserError(f"{config.name}: {error}") from error
     return net
+
+
+def _kind_of_net(
+    config: ExperimentConfig, device: torch.device | None
+) -> tuple[Callable[..., FeatureClassifier], dict[str, Any]]:
+    """Return what builds the net, and its arguments beside the samples' shape and the head."""
+    if config.residual_blocks is not None:
+        own = {name: getattr(config, name) for name in ("widen_factor", "dropout", "input_dropout")}
+        return WideResNet, {**own, "blocks": config.residual_blocks}
+    keywords = {name: getattr(config, name) for name in SHARED}
+    if config.cnn:
+        return SimpleCNN, keywords | {name: getattr(config, name) for name in CNN_ONLY}
+    return SimpleMLP, keywords | {"compute": _compute(config), "weights": config.weights, "device": device}
 
 
 def _compute(config: ExperimentConfig) -> str:

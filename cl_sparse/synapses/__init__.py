@@ -15,6 +15,7 @@ from cl_sparse.synapses.gradient_projection import GradientProjection
 from cl_sparse.synapses.grown_parts import GrownParts
 from cl_sparse.synapses.grown_units import GrownUnits
 from cl_sparse.synapses.hard_attention import HardAttention
+from cl_sparse.synapses.hebb_mask import HebbMasks
 from cl_sparse.synapses.kronecker_laplace import KroneckerLaplace
 from cl_sparse.synapses.lazy_sgd import LazySGD
 from cl_sparse.synapses.ledger import Ledger
@@ -58,6 +59,7 @@ __all__ = [
     "GrownParts",
     "GrownUnits",
     "HardAttention",
+    "HebbMasks",
     "KroneckerLaplace",
     "LazySGD",
     "Ledger",

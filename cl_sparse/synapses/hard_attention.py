@@ -1,6 +1,7 @@
 """Hard attention to the task: each task learns which units it needs, and what they have learned is held."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Annotated, Any
 
 import torch
@@ -102,9 +103,13 @@ class HardAttention(TaskParts):
         """Start with no unit needed.
 
         Raises:
-            ValueError: the ledger's net is not one that :meth:`wrap` returned.
+            ValueError: the ledger's net is not one that :meth:`wrap` returned, or its hidden layers do not follow one
+                another.
         """
         super().attach(ledger, generator)
+        for (layer, own), (following, _) in pairwise(self.net.net.consumers().items()):
+            if own.readers != (following,):
+                raise ValueError(f"hidden layers have to follow one another, and {following} does not read {layer}")
         self.task, self._step, self._steps = -1, 0, 0
         self._before = {name: torch.zeros_like(self.net.embedding(name)[0]) for name in self.net.key}
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cl_sparse.layers.consumers import Consumers
 from cl_sparse.layers.functional import HALF
+from cl_sparse.layers.layer_mask import LayerMask
 from cl_sparse.layers.sparse_linear import SparseLinear
 from cl_sparse.synapses.observing import observing
 from cl_sparse.synapses.synapses import Synapses
@@ -47,8 +48,12 @@ def weight_layers(model: nn.Module) -> dict[str, nn.Module]:
     """Return, by name, the layers whose gradients are a sum over samples of (gradient at the output) × (input).
 
     Raises:
-        ValueError: a parameter of the model is of another kind of layer, or of a convolution in groups.
+        ValueError: a parameter of the model is of another kind of layer, or of a convolution in groups; or a layer
+            computes with some of its weights only.
     """
+    masked = [name for name, module in model.named_modules() if isinstance(module, LayerMask)]
+    if masked:
+        raise ValueError(f"{masked[0]} masks weights that stay in the net, whose gradients are not those of its layer")
     found: dict[str, nn.Module] = {n: module for n, module in model.named_modules() if isinstance(module, LAYERS)}
     for name, module in found.items():
         check_convolution(name, module)

@@ -2,6 +2,8 @@ import copy
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from cl_sparse.layers import HebbMask
@@ -93,13 +95,54 @@ def test_evaluation_moves_nothing_and_the_mask_can_be_made_permanent():
     assert torch.equal(copied(x), y)
 
 
-def test_a_density_is_kept_exactly():
+@given(
+    units=st.integers(1, 7),
+    inputs=st.integers(1, 9),
+    density=st.floats(0.001, 1),
+    levels=st.integers(1, 4),
+    seed=st.integers(0, 2**31),
+)
+def test_a_density_is_kept_exactly(units, inputs, density, levels, seed):
+    generator = torch.Generator().manual_seed(seed)
+    layer = HebbMask(nn.Linear(inputs, units), density=density, generator=generator)
+    layer.permanence = torch.randint(levels, (units, inputs), generator=generator).float() / levels  # many are equal
+    mask = layer.mask()
+    assert int(mask.sum()) == max(1, round(density * units * inputs))
+    assert mask.all() or layer.permanence[mask].min() >= layer.permanence[~mask].max()
+    assert torch.equal(mask, layer.mask())
+    layer(torch.randn(3, inputs))
+    assert int(layer.mask().sum()) == int(mask.sum())
+
+
+def test_equals_are_chosen_at_random_and_stay_chosen():
+    def fresh(seed):
+        return HebbMask(nn.Linear(40, 10), density=0.3, generator=torch.Generator().manual_seed(seed))
+
+    layer = fresh(0)
+    at_first = layer.mask()
+    assert torch.equal(at_first, fresh(0).mask())
+    other = fresh(1)
+    assert not torch.equal(at_first, other.mask())
+    per_unit = at_first.sum(1)
+    assert per_unit.max() < 25  # the first 120 of 400 would be units 0 to 2, 40 each
+    assert per_unit.min() > 3
+    torch.manual_seed(3)
+    drawn = HebbMask(nn.Linear(40, 10), density=0.3)
+    assert not torch.equal(drawn.mask(), at_first)
+    other.load_state_dict(layer.state_dict())
+    assert torch.equal(other.mask(), at_first)
+    assert torch.equal(copy.deepcopy(layer).mask(), at_first)
+
+
+def test_half_precision_moves_it_in_full():
     torch.manual_seed(0)
-    layer = HebbMask(nn.Linear(10, 10), lr=0.1, density=0.3)
-    for _ in range(4):
-        layer(torch.randn(5, 10))
-        assert int(layer.mask().sum()) == 30
-        assert layer.permanence[layer.mask()].min() >= layer.permanence[~layer.mask()].max()
+    layer = HebbMask(nn.Linear(6, 5), lr=0.3)
+    twin, x = copy.deepcopy(layer), torch.randn(8, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x)
+    assert y.dtype == torch.bfloat16
+    twin.after_pass(x, y.detach())
+    assert torch.equal(layer.permanence, twin.permanence)
 
 
 def test_a_net_learns_with_it():
@@ -123,7 +166,7 @@ def test_a_net_learns_with_it():
         (lambda: HebbMask(nn.Linear(2, 2), ["bias"]), ValueError, r"\['bias'\]: what can be masked is \['weight'\]"),
         (lambda: HebbMask(nn.Conv2d(2, 2, 1, groups=2)), ValueError, "in groups"),
         (lambda: HebbMask(nn.Linear(2, 2), rule="hebb"), ValueError, "rule must be product, contribution or sign"),
-        (lambda: HebbMask(nn.Linear(2, 2), density=1.5), ValueError, "density above 0 and at most 1"),
+        (lambda: HebbMask(nn.Linear(2, 2), density=1.5), ValueError, "density must be above 0 and at most 1"),
     ],
 )
 def test_what_cannot_be_masked_is_refused(make, error, said):

@@ -242,6 +242,23 @@ def test_maps_may_keep_their_size_and_be_pooled() -> None:
         cnn(HEADS["single"], kernel_size=4, padding=True)
 
 
+def test_kernels_may_step_and_maps_be_averaged() -> None:
+    net = cnn(HEADS["single"], conv_channels=[4, 6], kernel_size=3, stride=2, average_maps=True, dropout=0.0)
+    names = [name for name, _ in net.features.named_children()]
+    assert names == ["conv1", "act1", "conv2", "act2", "average", "flatten", "fc3", "act3"]
+    x = torch.randn(3, *SHAPE)
+    maps = net.features[:4](x)
+    assert maps.shape[1:] == (6, 1, 2)
+    torch.testing.assert_close(net.features[:6](x), maps.mean((2, 3)))
+    assert net.features.fc3.in_features == 6
+    own = net.consumers()["features.conv2"]
+    assert (own.readers, own.between) == (("features.fc3",), ("features.act2", "features.average", "features.flatten"))
+    kept = cnn(HEADS["single"], conv_channels=[4], kernel_size=3, padding=True, stride=3)
+    assert kept.features.conv1(x).shape[2:] == (4, 4)
+    with pytest.raises(ValueError, match="behind conv3"):
+        cnn(HEADS["single"], conv_channels=[2, 2, 2], kernel_size=3, stride=2)
+
+
 @pytest.mark.parametrize("weights", ["masked", "sparse"])
 @pytest.mark.parametrize("head", HEADS)
 def test_a_head_may_be_as_sparse_as_the_rest(head: str, weights: str) -> None:

@@ -60,6 +60,21 @@ SPARSE = {"sparsify": True, "percent_on_fc": 0.2, "weight_sparsity_fc": 0.5}
             {"widths": [8]},
             "set_layers: features.fc1: epsilon must be from 0 to 7.11111 for 64 inputs",
         ),
+        (
+            "hard_attention",
+            {"cnn": True, "residual_blocks": 1, "batch_norm": True},
+            "features.block2_1.body.conv1 does not read features.block1_1.body.conv1",
+        ),
+        ("hebb_mask grown_units", {}, "grown_units removes or adds units, which hebb_mask cannot follow"),
+        ("hebb_mask elastic_weights", {}, "classifier.heads.0 masks weights that stay in the net"),
+        ("packed hebb_mask", {}, "hebb_mask: a method that gives each task a part of the net has to be named after it"),
+        ("hebb_mask", {"strategy": "independent"}, "hebb_mask needs one net for all tasks"),
+        (
+            "hebb_mask",
+            {**SPARSE, "weights": "sparse"},
+            "classifier.heads.0 stores its live synapses only: choose weights: masked",
+        ),
+        ("hebb_mask", {**SPARSE, "sparsify_head": True}, "hebb_mask: classifier.heads.0 is a SparseWeights: what can"),
         ("decay_learning_rate", {**SPARSE, "weight_sparsity_fc": 1.0, "compute": "winners"}, "DecayLearningRate"),
     ],
 )

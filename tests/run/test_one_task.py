@@ -63,7 +63,25 @@ def test_a_sweep_over_shares_of_rules(tmp_path):
     assert len(find_results(Path("results/sweeps/s"))) == 2
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "exps" / "sweeps").glob("connectivity_*.yaml")))
+def test_the_nets_with_masks():
+    words = ["dataset=digits", "test_subset=null", "train_subset=400", "train_ep=2", "kernel_size=3"]
+    names = ["HebbDemoDense", "HebbDemo", "HebbDemoOriginal", "WideResNetDense", "WideResNetHebb"]
+    common = ["run", "--seeds", "1", "--threads", "1", "--set", *words, "--results-dir", "masks"]
+    assert main([*common, "--name", *names]) == 0
+    found = results("masks")
+    assert set(found) == {(name, 0) for name in names}
+    for (name, _), stats in found.items():
+        shares = stats.get("mechanisms", {}).get("hebb_mask", {}).get("live", {})
+        assert list(shares) == ([] if "Dense" in name else ["classifier.linear"])
+        assert all(len(share) == 2 for share in shares.values())
+
+
+SWEEPS = [
+    path.stem for path in (ROOT / "exps" / "sweeps").glob("*.yaml") if path.stem.startswith(("connectivity_", "hebb"))
+]
+
+
+@pytest.mark.parametrize("name", sorted(SWEEPS))
 def test_the_sweeps_name_what_there_is(name):
     sweep = load_sweep(ROOT / "exps" / "sweeps" / f"{name}.yaml")
     for method in methods_of(sweep, load_experiments()):
