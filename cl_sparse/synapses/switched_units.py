@@ -1,4 +1,4 @@
-"""Units that are switched off for good when the sign of their switch keeps changing."""
+"""Units that are switched off for good when the sign of their switch changes."""
 
 from typing import Annotated, Literal
 
@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 
 from cl_sparse.layers import SwitchLayer
-from cl_sparse.synapses.filtered_units import Decay, FilteredUnits, Protect, Samples, Threshold
+from cl_sparse.synapses.filtered_units import Decay, FilteredUnits, Protect, Samples, Threshold, parameter_of
 from cl_sparse.synapses.mechanism import Needs
 
 
@@ -83,7 +83,8 @@ class SwitchedUnits(FilteredUnits):
 
     @torch.no_grad()
     def after_step(self, step: object) -> None:
-        """Follow the signs of β."""
-        for _, own in self.filters.values():
+        """Follow the signs of β, but of those that are held."""
+        for name, own in self.filters.values():
             if isinstance(own, SwitchLayer):
-                own.watch_signs()
+                scale = self.ledger.steps.scale_of(parameter_of(name, own))
+                own.watch_signs(None if scale is None else scale == 0)

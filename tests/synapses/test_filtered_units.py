@@ -11,6 +11,7 @@ from cl_sparse.layers.filter_placement import filters_of
 from cl_sparse.models import MultiHead, SimpleCNN, SimpleMLP, SingleHead
 from cl_sparse.synapses import (
     FlexibleWidth,
+    GrownUnits,
     Ledger,
     Mechanism,
     NeuronGC,
@@ -18,6 +19,7 @@ from cl_sparse.synapses import (
     SwitchedUnits,
     ablation_importance,
 )
+from cl_sparse.synapses.size_only import SizeOnly
 
 N_IN, TASKS = 10, 2
 
@@ -154,6 +156,22 @@ def test_a_switch_that_keeps_turning_is_killed() -> None:
     net, ledger = made(SwitchedUnits(strength=1.0, start="one", memory=0.8), NeuronGC())
     learn(net, ledger, 0, epochs=6)
     assert all(own.n < 20 for _, own in filters_of(net).values())
+
+
+@pytest.mark.parametrize("holds", ["protect", "block", "size_only"])
+def test_a_switch_that_is_held_is_not_killed(holds: str) -> None:
+    """One that turned just before it is held has a variance that goes on rising for a while."""
+    sizes = SwitchedUnits(strength=0.0, start="one", memory=0.9, protect="alive" if holds == "protect" else "none")
+    beside: dict[str, list[Mechanism]] = {
+        "block": [GrownUnits(units=3, train="block")],
+        "size_only": [SizeOnly(after=9)],
+    }
+    net, ledger = made(sizes, *beside.get(holds, []))
+    learn(net, ledger, 0)
+    for _, own in filters_of(net).values():
+        own.sign_mean[:5] = -1.0  # as of a switch that was below 0 for long
+    learn(net, ledger, 1)
+    assert not any(bool(own.dead()[:20].any()) for _, own in filters_of(net).values())
 
 
 def test_a_window_moves_towards_fewer_units() -> None:
