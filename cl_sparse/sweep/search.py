@@ -124,8 +124,8 @@ def search_of(sweep: Sweep, experiment: str, config_at: Callable[[Point], Experi
         if wanted is not None and len(points) != wanted:
             found = f"its grid has {len(points)} point{'s' * (len(points) != 1)}" if space else "it has no space"
             raise UserError(
-                f"{place}: {found}, and trials are {wanted}, the same for every experiment: change the space or trials, "
-                "or choose search random"
+                f"{place}: {found}, and trials are {wanted}, the same for every experiment: change the space or "
+                "trials, or choose search random"
             )
         return Listed(points)
     assert wanted is not None
