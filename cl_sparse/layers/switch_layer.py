@@ -15,9 +15,9 @@ class SwitchLayer(UnitFilter):
 
         d = sign β − m,   v ← γ·v + (1 − γ)·d²,   m ← γ·m + (1 − γ)·sign β,
 
-    from m = sign β and v = 0, and a unit with v > threshold is killed for good. v measures how unsteady the sign is, with
-    a delay: a sign that turns once and stays takes it to 1 before it falls. A penalty on the net's weights is
-    required beside that on β: otherwise weights grow as β shrinks, and there is no minimum. β itself is not to decay.
+    from m = sign β and v = 0, and a unit with v > threshold is killed for good. (A steady sign that turns once, and
+    stays, takes v to 1 before it falls again.) A penalty on the net's weights is required beside that on β: otherwise
+    weights grow as β shrinks, and there is no minimum. β itself is not to decay.
 
     Args:
         n: number of units; of a convolution, channels.
