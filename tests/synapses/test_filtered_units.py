@@ -78,6 +78,13 @@ def test_the_cost_is_the_sum_of_filters_and_decays_by_epoch() -> None:
     assert float(with_cnn.penalty().detach()) == 25 * (64 + 128) + 5
 
 
+def test_a_cost_may_decay_for_thousands_of_epochs() -> None:
+    _, ledger = made(SparsifiedUnits(strength=0.3, decay=5.0))
+    ledger.before_task(0)
+    ledger.before_epoch(5000, 6000, 1)
+    assert ledger.penalty() == 0.0
+
+
 def test_filters_have_a_learning_rate_of_their_own_and_do_not_decay() -> None:
     net, ledger = made(SparsifiedUnits(strength=0.0, filter_lr=0.7), weight_decay=0.5)
     rates = ledger.learning_rates()
@@ -233,6 +240,12 @@ def test_what_cannot_be_is_one_line() -> None:
         (lambda: SparsifiedUnits(protect="some"), "protect must be none, alive or important"),
         (lambda: SparsifiedUnits(samples=0), "samples at least 1"),
         (lambda: SparsifiedUnits(start="two"), "start must be one or uniform"),
+        (lambda: SparsifiedUnits(threshold=-1), "threshold must be at least 0"),
+        (lambda: SparsifiedUnits(threshold=float("nan")), "threshold must be at least 0"),
+        (lambda: SparsifiedUnits(strength=float("inf")), "strength must be at least 0"),
+        (lambda: SwitchedUnits(weight_strength=float("inf")), "weight_strength must be above 0"),
+        (lambda: SwitchedUnits(kill_above=2), "kill_above must be from 0 to 1"),
+        (lambda: SizeOnly(after=float("nan")), "after must be at least 0"),
         (lambda: SwitchedUnits(weight_strength=0), "weight_strength must be above 0"),
         (lambda: SwitchedUnits(power=3), "power 1 or 2"),
         (lambda: SwitchedUnits(start="two"), "start must be normal, uniform or one"),
