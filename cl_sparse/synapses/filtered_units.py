@@ -112,9 +112,7 @@ class FilteredUnits(Mechanism, ABC):
 
     def before_epoch(self, epoch: int, epochs: int, steps: int) -> None:
         """Let the cost decay."""
-        self.strength_now = (
-            self.strength * float(self.decay) ** -epoch
-        )  # to 0 in the end, where decay^epoch is no number
+        self.strength_now = self.strength * float(self.decay) ** -epoch  # 0 at last: decay^epoch would overflow
 
     def penalty(self) -> Tensor | float:
         """Return λ times what the units that are not protected cost."""
