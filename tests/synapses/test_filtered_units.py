@@ -10,16 +10,17 @@ from cl_sparse.layers.consumers import Consumers
 from cl_sparse.layers.filter_placement import filters_of
 from cl_sparse.models import MultiHead, SimpleCNN, SimpleMLP, SingleHead
 from cl_sparse.synapses import (
+    BlockGrowth,
     FlexibleWidth,
     GrownUnits,
     Ledger,
     Mechanism,
     NeuronGC,
+    SizeOnly,
     SparsifiedUnits,
     SwitchedUnits,
     ablation_importance,
 )
-from cl_sparse.synapses.size_only import SizeOnly
 
 N_IN, TASKS = 10, 2
 
@@ -261,6 +262,26 @@ def test_what_cannot_be_is_one_line() -> None:
     SparsifiedUnits().wrap(net, 2)
     with pytest.raises(ValueError, match="it does not train the filters"):
         Ledger(net, optimizer).attach(SparsifiedUnits())
+
+
+@pytest.mark.parametrize("shape", [(32,), (32, 1)])
+def test_what_is_measured_by_classes_is_refused_for_numbers(shape: tuple[int, ...]) -> None:
+    net = nn.Sequential(nn.Linear(N_IN, 6), nn.ReLU(), nn.Linear(6, 1))
+    numbers = [(torch.randn(32, N_IN), torch.randn(shape))]
+    with pytest.raises(ValueError, match="cross-entropy needs classes as targets, not numbers"):
+        ablation_importance(net, numbers)
+    growth = BlockGrowth(patience=1)
+    growth.wrap(net, 1)
+    ledger = Ledger(net)
+    ledger.attach(growth)
+    ledger.before_task(0, numbers, numbers)
+    with pytest.raises(ValueError, match="cross-entropy needs classes as targets, not numbers"):
+        ledger.before_epoch(1, 5, 1)
+
+    def square(out: Tensor, y: Tensor) -> Tensor:
+        return (out[:, 0] - y.flatten()).square().mean()
+
+    assert ablation_importance(net, numbers, loss=square)["0"].abs().sum() > 0
 
 
 def test_ablation_meets_the_heads_of_mixed_tasks_and_layers_called_twice() -> None:
