@@ -1,5 +1,6 @@
 """UCI's "Airfoil Self-Noise", from a file of the user's."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,9 @@ def load_airfoil(root: Path | None = None) -> tuple[tuple[Tensor, Tensor], tuple
     """
     path = data_root(root) / FILE
     try:
-        rows = np.loadtxt(path, ndmin=2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that it is empty
+            rows = np.loadtxt(path, ndmin=2)
     except FileNotFoundError:
         raise UserError(
             f"{path}: not found. Airfoil is not shipped: get airfoil_self_noise.dat of UCI's data set 291, "
@@ -35,8 +38,13 @@ def load_airfoil(root: Path | None = None) -> tuple[tuple[Tensor, Tensor], tuple
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: cannot be read as lines of six numbers ({reason})") from error
-    if rows.shape[1:] != (len(COLUMNS),) or not np.isfinite(rows).all():
+    if not len(rows):
+        raise UserError(f"{path}: is empty")
+    if rows.shape[1] != len(COLUMNS):
         raise UserError(f"{path}: holds {rows.shape[1]} columns; six finite numbers a line are expected")
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        raise UserError(f"{path}: row {finite.argmin() + 1} holds what is no finite number")
     tested = np.isclose(rows[:, 2], TEST_CHORD)
     if tested.all() or not tested.any():
         raise UserError(f"{path}: {int(tested.sum())} of {len(rows)} rows have a chord of {TEST_CHORD} m, to test on")

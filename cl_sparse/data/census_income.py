@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from cl_sparse.data.image_data import ImageData, make_image_data
 from cl_sparse.errors import UserError
@@ -80,8 +81,6 @@ def _numbers(rows: Sequence[list[str]]) -> Tensor:
 
 def _one_hot(rows: Sequence[list[str]], column: int, known: Sequence[str]) -> Tensor:
     place = {word: number for number, word in enumerate(known)}
-    found = torch.zeros(len(rows), len(known))
-    for row, words in enumerate(rows):
-        if words[column] in place:
-            found[row, place[words[column]]] = 1.0
-    return found
+    new = len(known)  # the place of all words that are not known
+    places = torch.tensor([place.get(words[column], new) for words in rows])
+    return one_hot(places, new + 1)[:, :new].float()

@@ -37,8 +37,10 @@ def insert_filters(model: nn.Module, make: MakeFilter) -> None:
         _check_place(model, name, consumers[name])
     for name in consumers:
         parent, _, own = name.rpartition(".")
-        units, area = _units_and_area(model.get_submodule(name))
-        _insert(model.get_submodule(parent), own, make(units, area))
+        layer = model.get_submodule(name)
+        like = next(layer.parameters())
+        unit_filter = make(*_units_and_area(layer)).to(like.device, like.dtype).train(layer.training)
+        _insert(model.get_submodule(parent), own, unit_filter)
 
 
 def filters_of(model: nn.Module) -> dict[str, tuple[str, UnitFilter]]:

@@ -1,4 +1,4 @@
-"""A filter of any sign that switches a unit off for good when its sign keeps changing."""
+"""A filter of any sign that switches a unit off for good when its sign changes."""
 
 from typing import ClassVar, Literal
 
@@ -15,8 +15,9 @@ class SwitchLayer(UnitFilter):
 
         d = sign β − m,   v ← γ·v + (1 − γ)·d²,   m ← γ·m + (1 − γ)·sign β,
 
-    from m = sign β and v = 0, and a unit with v > threshold is killed for good. A penalty on the net's weights is
-    required beside that on β: otherwise weights grow as β shrinks, and there is no minimum. β itself is not to decay.
+    from m = sign β and v = 0, and a unit with v > threshold is killed for good. (A steady sign that turns once, and
+    stays, takes v to 1 before it falls again.) A penalty on the net's weights is required beside that on β: otherwise
+    weights grow as β shrinks, and there is no minimum. β itself is not to decay.
 
     Args:
         n: number of units; of a convolution, channels.
@@ -70,12 +71,19 @@ class SwitchLayer(UnitFilter):
         return self.killed.clone()
 
     @torch.no_grad()
-    def watch_signs(self) -> None:
-        """Follow the signs of β, and kill. To be called once after each optimizer step."""
-        sign = self.switch.sign()
-        self.sign_variance.lerp_((sign - self.sign_mean).square(), 1 - self.decay)
-        self.sign_mean.lerp_(sign, 1 - self.decay)
-        self.killed |= self.sign_variance > self.threshold
+    def watch_signs(self, held: Tensor | None = None) -> None:
+        """Follow the signs of β, and kill. To be called once after each optimizer step.
+
+        Args:
+            held: bool (n,), units whose β the step could not move: they are left as they are.
+        """
+        sign, share = self.switch.sign(), torch.full_like(self.switch, 1 - self.decay)
+        if held is not None:
+            share.masked_fill_(held, 0.0)
+        self.sign_variance.lerp_((sign - self.sign_mean).square(), share)
+        self.sign_mean.lerp_(sign, share)
+        killed = self.sign_variance > self.threshold
+        self.killed |= killed if held is None else killed & ~held
 
 
 def _drawn(n: int, start: str) -> Tensor:

@@ -5,9 +5,23 @@ from typing import Any
 import torch
 from torch import nn
 
+import cl_sparse.compat
+
+# isort: split
+from avalanche.training.plugins import (
+    CWRStarPlugin,
+    EWCPlugin,
+    MASPlugin,
+    RWalkPlugin,
+    SynapticIntelligencePlugin,
+)
+
 from cl_sparse.plugins.base import Plugin
 from cl_sparse.plugins.batches import Batches
 from cl_sparse.synapses import Ledger, Mechanism, Needs
+
+# Methods of Avalanche's that keep numbers by the place of a weight in its parameter.
+BY_PLACE = (CWRStarPlugin, EWCPlugin, MASPlugin, RWalkPlugin, SynapticIntelligencePlugin)
 
 
 class Mechanisms(Plugin):
@@ -56,10 +70,23 @@ class Mechanisms(Plugin):
         return self.ledger
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """Tell the mechanisms that a task begins."""
+        """Tell the mechanisms that a task begins.
+
+        Raises:
+            ValueError: one removes or adds units, which another plugin of the strategy cannot follow.
+        """
+        self._check_follows(strategy.plugins)
         ledger = self.bind(strategy.model, strategy.optimizer)
         task, held_out = strategy.experience.current_experience, Batches(strategy, held_out=True)
         ledger.before_task(task, Batches(strategy), held_out)
+
+    def _check_follows(self, plugins: list[Any]) -> None:
+        resizing = [name for name, mechanism in self.mechanisms.items() if mechanism.resizes]
+        fixed = [type(plugin).__name__ for plugin in plugins if isinstance(plugin, BY_PLACE)]
+        if resizing and fixed:
+            raise ValueError(
+                f"{resizing[0]} removes or adds units, which {fixed[0]} cannot follow: choose one of the two"
+            )
 
     def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         """Tell the mechanisms that a pass over the task's data begins."""

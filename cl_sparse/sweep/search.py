@@ -122,9 +122,10 @@ def search_of(sweep: Sweep, experiment: str, config_at: Callable[[Point], Experi
     if sweep.search == "grid":
         points = list(_distinct(grid(space, fixed), config_at))
         if wanted is not None and len(points) != wanted:
+            found = f"its grid has {len(points)} point{'s' * (len(points) != 1)}" if space else "it has no space"
             raise UserError(
-                f"{place}: its grid has {len(points)} points, and trials are {wanted}, the same for every experiment: "
-                "change the space or trials, or choose search random"
+                f"{place}: {found}, and trials are {wanted}, the same for every experiment: change the space or "
+                "trials, or choose search random"
             )
         return Listed(points)
     assert wanted is not None

@@ -28,6 +28,7 @@ from cl_sparse.synapses.packed import Packed
 from cl_sparse.synapses.projection import Projection
 from cl_sparse.synapses.quadratic import Quadratic
 from cl_sparse.synapses.set_layers import SetLayers
+from cl_sparse.synapses.size_only import SizeOnly
 from cl_sparse.synapses.space_net import SpaceNet
 from cl_sparse.synapses.sparse_training import SparseTraining
 from cl_sparse.synapses.sparsified_units import SparsifiedUnits
@@ -72,6 +73,7 @@ __all__ = [
     "Projection",
     "Quadratic",
     "SetLayers",
+    "SizeOnly",
     "SpaceNet",
     "SparseTraining",
     "SparsifiedUnits",

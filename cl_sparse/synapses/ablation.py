@@ -7,12 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from cl_sparse.layers import SparseWeightsBase
 from cl_sparse.layers.consumers import Consumers, consumers_in
 from cl_sparse.synapses.observing import observing
-from cl_sparse.synapses.passes import first, logits_of
+from cl_sparse.synapses.passes import first, logits_of, loss_of_classes
 from cl_sparse.synapses.resize import weight_shape
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -20,7 +19,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @torch.no_grad()
 def ablation_importance(
-    model: nn.Module, batches: Iterable[tuple[Tensor, ...]], samples: int | None = None, loss: Loss = cross_entropy
+    model: nn.Module, batches: Iterable[tuple[Tensor, ...]], samples: int | None = None, loss: Loss = loss_of_classes
 ) -> dict[str, Tensor]:
     """Return, by hidden layer, how much the mean loss rises when a unit is held at 0 (Morcos et al. 2018), (units,).
 
@@ -31,7 +30,10 @@ def ablation_importance(
         model: says in ``consumers()`` who reads the units of its layers, or is a chain.
         batches: ``(x, y, task labels)``.
         samples: the first ones, to average over; None: all.
-        loss: mean over a batch's samples, of logits and y.
+        loss: mean over a batch's samples, of logits and y; cross-entropy, unless another one is given.
+
+    Raises:
+        ValueError: cross-entropy is to be taken of targets that are numbers.
     """
     consumers = consumers_in(model)
     sums = {layer: torch.zeros(weight_shape(model.get_submodule(layer))[0]) for layer in consumers}

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from cl_sparse.errors import UserError
 from cl_sparse.layers import Sparsifier
@@ -15,7 +14,7 @@ from cl_sparse.synapses.filtered_units import FilteredUnits
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.neuron_gc import dead_units, remove_units
 from cl_sparse.synapses.observing import observing
-from cl_sparse.synapses.passes import first, logits_of
+from cl_sparse.synapses.passes import first, logits_of, loss_of_classes
 from cl_sparse.synapses.update_scale import scale_updates
 
 
@@ -206,7 +205,7 @@ class BlockGrowth(FilteredUnits):
         total, seen = 0.0, 0
         with observing(self.ledger.model) as model:
             for batch in first(self._held_out, self.samples):
-                total += float(cross_entropy(logits_of(model, batch), batch[1], reduction="sum"))
+                total += float(loss_of_classes(logits_of(model, batch), batch[1])) * len(batch[0])
                 seen += len(batch[0])
         return total / seen
 

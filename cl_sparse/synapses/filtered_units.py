@@ -1,5 +1,6 @@
 """What mechanisms share that give each unit a filter and let a cost on the filters decide how many units there are."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Annotated, Literal
@@ -59,7 +60,8 @@ class FilteredUnits(Mechanism, ABC):
         threshold: float = 1e-3,
         samples: int = 1000,
     ) -> None:
-        if not strength >= 0 or not decay >= 1 or (filter_lr is not None and not filter_lr > 0):
+        positive = filter_lr is None or 0 < filter_lr < math.inf
+        if not 0 <= strength < math.inf or not 1 <= decay < math.inf or not positive:
             raise ValueError(
                 f"strength must be at least 0, decay at least 1 and filter_lr above 0, not {strength}, {decay} and "
                 f"{filter_lr}"
@@ -68,6 +70,8 @@ class FilteredUnits(Mechanism, ABC):
             raise ValueError(
                 f"protect must be none, alive or important and samples at least 1, not {protect} and {samples}"
             )
+        if not threshold >= 0:
+            raise ValueError(f"threshold must be at least 0, not {threshold}")
         self.strength, self.decay, self.filter_lr = strength, decay, filter_lr
         self.protect, self.threshold, self.samples = protect, threshold, samples
         self.strength_now = strength
@@ -108,7 +112,7 @@ class FilteredUnits(Mechanism, ABC):
 
     def before_epoch(self, epoch: int, epochs: int, steps: int) -> None:
         """Let the cost decay."""
-        self.strength_now = self.strength / self.decay**epoch
+        self.strength_now = self.strength * float(self.decay) ** -epoch  # 0 at last: decay^epoch would overflow
 
     def penalty(self) -> Tensor | float:
         """Return λ times what the units that are not protected cost."""

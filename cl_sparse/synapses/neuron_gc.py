@@ -126,6 +126,8 @@ def _passed_on(module: nn.Module, value: Tensor) -> Tensor:
     if isinstance(module, ACTIVATIONS):
         activated: Tensor = module(value)
         return activated
+    if isinstance(module, BATCH_NORM) and module.running_mean is None:  # of a batch that is the same throughout
+        return value * 0 + (0 if module.bias is None else module.bias)  # what is not known stays NaN
     if isinstance(module, BATCH_NORM):
         normalized: Tensor = module(value.view(1, -1, *[1, 1] * isinstance(module, nn.BatchNorm2d)))
         return normalized.flatten()

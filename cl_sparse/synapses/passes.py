@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from cl_sparse.layers.consumers import Consumers
 from cl_sparse.layers.functional import HALF
@@ -26,6 +27,21 @@ def logits_of(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
     """Return the logits of a batch ``(x, y, task labels)``, of which the labels are for models that need them."""
     logits: Tensor = model(batch[0], batch[2]) if needs_labels(model) else model(batch[0])
     return logits
+
+
+def loss_of_classes(logits: Tensor, y: Tensor) -> Tensor:
+    """Return the mean cross-entropy of a batch.
+
+    Args:
+        logits: (B, C).
+        y: classes (B,), or what share of a sample is of each, (B, C).
+
+    Raises:
+        ValueError: targets are numbers, not classes.
+    """
+    if y.is_floating_point() and (y.shape != logits.shape or logits.shape[1] == 1):
+        raise ValueError("cross-entropy needs classes as targets, not numbers")
+    return cross_entropy(logits, y)
 
 
 def in_full(x: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class SizeOnly(Mechanism):
         self,
         after: Annotated[int, Field(ge=0, description="Epochs of a task before only the filters are trained.")] = 10,
     ) -> None:
-        if after < 0:
+        if not after >= 0:
             raise ValueError(f"after must be at least 0, not {after}")
         self.after = after
 

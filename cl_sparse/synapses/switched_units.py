@@ -1,12 +1,13 @@
-"""Units that are switched off for good when the sign of their switch keeps changing."""
+"""Units that are switched off for good when the sign of their switch changes."""
 
+import math
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 
 from cl_sparse.layers import SwitchLayer
-from cl_sparse.synapses.filtered_units import Decay, FilteredUnits, Protect, Samples, Threshold
+from cl_sparse.synapses.filtered_units import Decay, FilteredUnits, Protect, Samples, Threshold, parameter_of
 from cl_sparse.synapses.mechanism import Needs
 
 
@@ -59,11 +60,13 @@ class SwitchedUnits(FilteredUnits):
         samples: Samples = 1000,
     ) -> None:
         super().__init__(strength, decay, filter_lr, protect, threshold, samples)
-        if not weight_strength > 0 or power not in (1, 2):
+        if not 0 < weight_strength < math.inf or power not in (1, 2):
             raise ValueError(
                 f"weight_strength must be above 0 (else weights grow as β shrinks) and power 1 or 2, not "
                 f"{weight_strength} and {power}"
             )
+        if not 0 <= kill_above <= 1:
+            raise ValueError(f"kill_above must be from 0 to 1, not {kill_above}")
         SwitchLayer(1, start=start, decay=memory, threshold=kill_above)  # is for it to refuse
         self.weight_strength, self.power = weight_strength, power
         self.start, self.memory, self.kill_above = start, memory, kill_above
@@ -83,7 +86,8 @@ class SwitchedUnits(FilteredUnits):
 
     @torch.no_grad()
     def after_step(self, step: object) -> None:
-        """Follow the signs of β."""
-        for _, own in self.filters.values():
+        """Follow the signs of β, but of those that are held."""
+        for name, own in self.filters.values():
             if isinstance(own, SwitchLayer):
-                own.watch_signs()
+                scale = self.ledger.steps.scale_of(parameter_of(name, own))
+                own.watch_signs(None if scale is None else scale == 0)

@@ -122,9 +122,14 @@ def test_airfoil_says_where_its_file_belongs(tmp_path):
         Airfoil(data_root=tmp_path)
     file = tmp_path / "airfoil" / "airfoil_self_noise.dat"
     file.parent.mkdir()
-    file.write_text("1 2 3\n")
-    with pytest.raises(UserError, match="six finite numbers a line"):
-        Airfoil(data_root=tmp_path)
+    for content, said in (
+        ("1 2 3\n", "holds 3 columns; six finite numbers a line"),
+        ("1 2 .3 4 5 6\n1 2 .1016 4 5 nan\n", "row 2 holds what is no finite number"),
+        ("", "is empty"),
+    ):
+        file.write_text(content)
+        with pytest.raises(UserError, match=said):
+            Airfoil(data_root=tmp_path)
     rows = np.column_stack([np.random.default_rng(0).uniform(1, 2, (40, 6))])
     np.savetxt(file, rows)
     with pytest.raises(UserError, match=r"0 of 40 rows have a chord of 0\.1016 m"):

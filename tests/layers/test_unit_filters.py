@@ -156,6 +156,15 @@ def test_a_killed_switch_never_comes_back() -> None:
     assert layer.factors().tolist() == [0.0, 1.0, 1.0]
 
 
+@pytest.mark.parametrize("make", [Sparsifier, SwitchLayer, FlexibleLayer])
+def test_filters_are_put_where_the_net_is_in_its_type_and_mode(make: type[UnitFilter]) -> None:
+    net = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2)).to("meta", torch.float64).eval()
+    insert_filters(net, make)
+    assert {(t.device.type, t.dtype) for t in net[1].parameters()} == {("meta", torch.float64)}
+    assert {t.device.type for t in net[1].buffers()} <= {"meta"}
+    assert not net[1].training
+
+
 def net_of(kind: str) -> nn.Sequential:
     torch.manual_seed(1)
     if kind == "linear":

@@ -7,6 +7,7 @@ from avalanche.benchmarks.utils import DataAttribute, TaskAwareSupervisedClassif
 from avalanche.benchmarks.utils.data_attribute import TaskLabels
 from avalanche.benchmarks.utils.flat_data import ConstantSequence
 from avalanche.models import IncrementalClassifier
+from avalanche.training.plugins import EWCPlugin, MASPlugin
 from avalanche.training.supervised import Naive
 from torch import nn
 from torch.utils.data import TensorDataset
@@ -15,7 +16,7 @@ from benchmarks import SplitDigits
 from cl_sparse.layers import SparseLinear
 from cl_sparse.models import SimpleMLP, SingleHead
 from cl_sparse.plugins import Mechanisms, SparsityProbe
-from cl_sparse.synapses import Frozen, Ledger, Mechanism, SynapticIntelligence
+from cl_sparse.synapses import Frozen, GrownUnits, Ledger, Mechanism, SynapticIntelligence
 
 
 class Diary(Mechanism):
@@ -79,6 +80,20 @@ def test_another_model_is_refused():
     plugin.bind(net, optimizer)
     with pytest.raises(ValueError, match="another model"):
         plugin.bind(nn.Sequential(nn.Linear(3, 2)), optimizer)
+
+
+@pytest.mark.parametrize("made", [EWCPlugin(0.1), MASPlugin()])
+def test_what_holds_numbers_by_place_is_refused_where_units_come_and_go(made):
+    net = nn.Sequential(nn.Linear(64, 5), nn.ReLU(), nn.Linear(5, 2))
+    strategy = Naive(
+        model=net,
+        optimizer=torch.optim.SGD(net.parameters(), lr=0.1),
+        criterion=nn.CrossEntropyLoss(),
+        plugins=[Mechanisms({"grown": GrownUnits(2)}), made],
+        evaluator=None,
+    )
+    with pytest.raises(ValueError, match=rf"grown removes or adds units, which {type(made).__name__} cannot follow"):
+        strategy.train(foreign_benchmark().train_stream[0])
 
 
 def test_penalties_and_frozen_synapses_change_what_a_run_learns(make_run, tmp_path):

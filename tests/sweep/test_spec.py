@@ -83,6 +83,10 @@ def changed(base, **changes):
             "s.yaml: quickstart_dense: its grid has 2 points, and trials are 3, the same for every experiment",
         ),
         (
+            changed(TUNED, space=..., spaces={"split_digits": {"lr": [0.02, 0.1]}}),
+            "s.yaml: quickstart_dense: it has no space, and trials are 2, the same for every experiment",
+        ),
+        (
             changed(TUNED, select={"seeds": [7], "trials": 2, "split": "test"}),
             "s.yaml: select.split: 'test' is not one of 'validation'",
         ),

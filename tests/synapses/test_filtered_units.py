@@ -10,10 +10,13 @@ from cl_sparse.layers.consumers import Consumers
 from cl_sparse.layers.filter_placement import filters_of
 from cl_sparse.models import MultiHead, SimpleCNN, SimpleMLP, SingleHead
 from cl_sparse.synapses import (
+    BlockGrowth,
     FlexibleWidth,
+    GrownUnits,
     Ledger,
     Mechanism,
     NeuronGC,
+    SizeOnly,
     SparsifiedUnits,
     SwitchedUnits,
     ablation_importance,
@@ -74,6 +77,13 @@ def test_the_cost_is_the_sum_of_filters_and_decays_by_epoch() -> None:
     with_cnn = Ledger(cnn, torch.optim.Adam(cnn.parameters()))
     with_cnn.attach(sizes)
     assert float(with_cnn.penalty().detach()) == 25 * (64 + 128) + 5
+
+
+def test_a_cost_may_decay_for_thousands_of_epochs() -> None:
+    _, ledger = made(SparsifiedUnits(strength=0.3, decay=5.0))
+    ledger.before_task(0)
+    ledger.before_epoch(5000, 6000, 1)
+    assert ledger.penalty() == 0.0
 
 
 def test_filters_have_a_learning_rate_of_their_own_and_do_not_decay() -> None:
@@ -156,6 +166,22 @@ def test_a_switch_that_keeps_turning_is_killed() -> None:
     assert all(own.n < 20 for _, own in filters_of(net).values())
 
 
+@pytest.mark.parametrize("holds", ["protect", "block", "size_only"])
+def test_a_switch_that_is_held_is_not_killed(holds: str) -> None:
+    """One that turned just before it is held has a variance that goes on rising for a while."""
+    sizes = SwitchedUnits(strength=0.0, start="one", memory=0.9, protect="alive" if holds == "protect" else "none")
+    beside: dict[str, list[Mechanism]] = {
+        "block": [GrownUnits(units=3, train="block")],
+        "size_only": [SizeOnly(after=9)],
+    }
+    net, ledger = made(sizes, *beside.get(holds, []))
+    learn(net, ledger, 0)
+    for _, own in filters_of(net).values():
+        own.sign_mean[:5] = -1.0  # as of a switch that was below 0 for long
+    learn(net, ledger, 1)
+    assert not any(bool(own.dead()[:20].any()) for _, own in filters_of(net).values())
+
+
 def test_a_window_moves_towards_fewer_units() -> None:
     net, ledger = made(FlexibleWidth(strength=0.05, filter_lr=1.0))
     before = [float(own.size().detach()) for _, own in filters_of(net).values()]
@@ -215,6 +241,12 @@ def test_what_cannot_be_is_one_line() -> None:
         (lambda: SparsifiedUnits(protect="some"), "protect must be none, alive or important"),
         (lambda: SparsifiedUnits(samples=0), "samples at least 1"),
         (lambda: SparsifiedUnits(start="two"), "start must be one or uniform"),
+        (lambda: SparsifiedUnits(threshold=-1), "threshold must be at least 0"),
+        (lambda: SparsifiedUnits(threshold=float("nan")), "threshold must be at least 0"),
+        (lambda: SparsifiedUnits(strength=float("inf")), "strength must be at least 0"),
+        (lambda: SwitchedUnits(weight_strength=float("inf")), "weight_strength must be above 0"),
+        (lambda: SwitchedUnits(kill_above=2), "kill_above must be from 0 to 1"),
+        (lambda: SizeOnly(after=float("nan")), "after must be at least 0"),
         (lambda: SwitchedUnits(weight_strength=0), "weight_strength must be above 0"),
         (lambda: SwitchedUnits(power=3), "power 1 or 2"),
         (lambda: SwitchedUnits(start="two"), "start must be normal, uniform or one"),
@@ -230,6 +262,26 @@ def test_what_cannot_be_is_one_line() -> None:
     SparsifiedUnits().wrap(net, 2)
     with pytest.raises(ValueError, match="it does not train the filters"):
         Ledger(net, optimizer).attach(SparsifiedUnits())
+
+
+@pytest.mark.parametrize("shape", [(32,), (32, 1)])
+def test_what_is_measured_by_classes_is_refused_for_numbers(shape: tuple[int, ...]) -> None:
+    net = nn.Sequential(nn.Linear(N_IN, 6), nn.ReLU(), nn.Linear(6, 1))
+    numbers = [(torch.randn(32, N_IN), torch.randn(shape))]
+    with pytest.raises(ValueError, match="cross-entropy needs classes as targets, not numbers"):
+        ablation_importance(net, numbers)
+    growth = BlockGrowth(patience=1)
+    growth.wrap(net, 1)
+    ledger = Ledger(net)
+    ledger.attach(growth)
+    ledger.before_task(0, numbers, numbers)
+    with pytest.raises(ValueError, match="cross-entropy needs classes as targets, not numbers"):
+        ledger.before_epoch(1, 5, 1)
+
+    def square(out: Tensor, y: Tensor) -> Tensor:
+        return (out[:, 0] - y.flatten()).square().mean()
+
+    assert ablation_importance(net, numbers, loss=square)["0"].abs().sum() > 0
 
 
 def test_ablation_meets_the_heads_of_mixed_tasks_and_layers_called_twice() -> None:

@@ -161,6 +161,11 @@ def test_what_is_not_nothing_behind_the_filter_stays() -> None:
     late[1].filter.data[:3] = -1
     late[2].running_mean.copy_(torch.tensor([1.0, -1.0, 0.0, 0.0]))  # 0 becomes -1, 1 and 0; ReLU makes 0, 1 and 0
     assert dead_units(Ledger(late))["0"].tolist() == [True, False, True, False]
+    of_batch = nn.BatchNorm1d(4, track_running_stats=False)  # 0 throughout a batch becomes the bias
+    of_batch.bias.data.copy_(torch.tensor([1.0, -1.0, 0.0, 0.0]))
+    late = nn.Sequential(nn.Linear(3, 4), Sparsifier(4), of_batch, nn.ReLU(), nn.Linear(4, 2))
+    late[1].filter.data[:3] = -1
+    assert dead_units(Ledger(late))["0"].tolist() == [False, True, True, False]
     gate = nn.Sequential(nn.Linear(3, 4), Sparsifier(4), Own(), nn.Linear(4, 2))
     gate[1].filter.data[:3] = -1
     assert not dead_units(Ledger(gate))["0"].any()
