@@ -115,10 +115,12 @@ def products_at(layout: Layout, units: Tensor, inputs: Tensor) -> Tensor:
         return units.new_zeros(layout.wiring.minors.shape)
     if not layout.runs_loops(units):
         places = as_csr(layout.wiring, units.new_zeros(layout.wiring.minors.shape), layout.shape)
-        return torch.sparse.sampled_addmm(places, units.t().contiguous(), inputs.contiguous(), beta=0.0).values()
+        at_places = torch.sparse.sampled_addmm(places, units.t().contiguous(), inputs.contiguous(), beta=0.0)
+        products: Tensor = at_places.values()
+        return products
     from cl_sparse.layers import sparse_loops as loops
 
-    products: Tensor = loops.sampled(layout, units.t(), inputs.t())
+    products = loops.sampled(layout, units.t(), inputs.t())
     return products
 
 

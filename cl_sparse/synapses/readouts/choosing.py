@@ -17,7 +17,10 @@ def total_covariance(moments: Moments) -> tuple[Tensor, Tensor]:
     shares = moments.counts / max(1.0, moments.n)
     off = moments.means - shares @ moments.means
     with_targets = (shares[:, None] * off).T
-    return moments.scatter().div_(max(1.0, moments.n)).addmm_(with_targets, off), with_targets
+    total = moments.scatter().div_(max(1.0, moments.n)).addmm_(with_targets, off)
+    variances = total.diagonal()
+    variances.copy_(torch.where(variances > moments.least_variance(), variances, 0.0))
+    return total, with_targets
 
 
 @torch.no_grad()

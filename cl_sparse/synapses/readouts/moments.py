@@ -80,9 +80,18 @@ class Moments(nn.Module):
         means = sums / self.counts.clamp(min=1)[:, None]
         self.means.copy_(means + self.shift)
         rounding = _DEAD * torch.finfo(products.dtype).eps * products.diagonal()
+        rounding = torch.maximum(rounding, self.counts.sum() * self.least_variance())
         scatter = products.sub_(means.T @ (self.counts[:, None] * means))
         scatter.diagonal().copy_(torch.where(scatter.diagonal() > rounding, scatter.diagonal(), 0.0))
         self._pack(scatter)
+
+    def least_variance(self) -> Tensor:
+        """Return the variance (d,) below which a feature of its size does not vary, but for rounding.
+
+        Weights as large as the inverse of such a deviation would be lost in the logits.
+        """
+        size = self.counts @ self.means / self.counts.sum().clamp(min=1)
+        return (_DEAD * torch.finfo(size.dtype).eps * size).square()
 
     @torch.no_grad()
     def scatter(self) -> Tensor:
@@ -147,7 +156,7 @@ class Moments(nn.Module):
 
 
 _BLOCK = 1024
-_DEAD = 100  # a variance below so many rounding errors of the sum of squares is none
+_DEAD = 100  # a variance below so many rounding errors of the sum of squares, a deviation of the mean's, is none
 _MORE, _ITERATIONS = 20, 3  # of the randomised subspace iteration (Halko, Martinsson and Tropp 2011)
 
 

@@ -84,9 +84,11 @@ def test_discriminant_and_ridge_are_the_batch_solutions() -> None:
     found = solved(Discriminant(D, range(C), ridge=0.05), [(x, y)])
     shrunk = (within + 0.05 * torch.diag(within.diagonal()))[varies][:, varies]
     expected = torch.linalg.solve(shrunk, means[:, varies].T).T
-    torch.testing.assert_close(found.weight[:, varies], expected)
+    off = found.weight[:, varies] - expected
+    torch.testing.assert_close(off, off[:1].expand_as(off))  # alike in all classes: no difference to any decision
     assert not found.weight[:, ~varies].any()
-    torch.testing.assert_close(found.bias, -0.5 * (means[:, varies] * expected).sum(1))
+    scores = x[:, varies] @ expected.T - 0.5 * (means[:, varies] * expected).sum(1)
+    torch.testing.assert_close(found(x).log_softmax(1), scores.log_softmax(1))
 
     found = solved(Ridge(D, range(C), ridge=0.05), [(x, y)])
     shrunk = (total + 0.05 * torch.diag(total.diagonal()))[varies][:, varies]
@@ -197,6 +199,23 @@ def test_classes_of_single_samples_have_no_covariance_within() -> None:
     readout.update(torch.randn(3, D), torch.arange(3))
     with pytest.raises(UserError, match="a single sample: choose nearest_mean or ridge"):
         readout.solve()
+
+
+@pytest.mark.parametrize("make", [Discriminant, Ridge])
+def test_features_that_hardly_vary_do_not_drown_the_others(make: Any) -> None:
+    """Units of a saturated sigmoid: 1, but for rounding."""
+    x, y = (part.float() if part.is_floating_point() else part for part in samples())
+    hardly = 1 - 3e-7 * torch.rand(N, D, generator=torch.Generator().manual_seed(0)).float()
+    torch.set_default_dtype(torch.float32)
+    alone = solved(make(D, range(C)), [(x, y)])
+    beside = solved(make(2 * D, range(C)), [(torch.cat([x, hardly], 1), y)])
+    right = [
+        float((readout(data).argmax(1) == y).float().mean())
+        for readout, data in ((alone, x), (beside, torch.cat([x, hardly], 1)))
+    ]
+    assert not beside.weight[:, D:].any()
+    assert right[0] > 0.9
+    assert right[1] == right[0]
 
 
 def test_a_saved_readout_goes_on_where_it_was() -> None:
