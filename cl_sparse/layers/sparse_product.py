@@ -113,14 +113,14 @@ def products_at(layout: Layout, units: Tensor, inputs: Tensor) -> Tensor:
     """
     if not len(units):
         return units.new_zeros(layout.wiring.minors.shape)
-    if not layout.runs_loops(units):
-        places = as_csr(layout.wiring, units.new_zeros(layout.wiring.minors.shape), layout.shape)
-        at_places = torch.sparse.sampled_addmm(places, units.t().contiguous(), inputs.contiguous(), beta=0.0)
-        products: Tensor = at_places.values()
-        return products
-    from cl_sparse.layers import sparse_loops as loops
+    if layout.runs_loops(units):
+        from cl_sparse.layers import sparse_loops as loops
 
-    products = loops.sampled(layout, units.t(), inputs.t())
+        of_loops: Tensor = loops.sampled(layout, units.t(), inputs.t())
+        return of_loops
+    places = as_csr(layout.wiring, units.new_zeros(layout.wiring.minors.shape), layout.shape)
+    sampled = torch.sparse.sampled_addmm(places, units.t().contiguous(), inputs.contiguous(), beta=0.0)
+    products: Tensor = sampled.values()
     return products
 
 
