@@ -115,7 +115,8 @@ def products_at(layout: Layout, units: Tensor, inputs: Tensor) -> Tensor:
         return units.new_zeros(layout.wiring.minors.shape)
     if not layout.runs_loops(units):
         places = as_csr(layout.wiring, units.new_zeros(layout.wiring.minors.shape), layout.shape)
-        return torch.sparse.sampled_addmm(places, units.t().contiguous(), inputs.contiguous(), beta=0.0).values()
+        found: Tensor = torch.sparse.sampled_addmm(places, units.t().contiguous(), inputs.contiguous(), beta=0.0)
+        return found.values()
     from cl_sparse.layers import sparse_loops as loops
 
     products: Tensor = loops.sampled(layout, units.t(), inputs.t())
