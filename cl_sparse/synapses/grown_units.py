@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 
+from cl_sparse.layers import FlexibleLayer
+from cl_sparse.layers.filter_placement import filters_of
 from cl_sparse.synapses.blocks import append_block, check_growable, only_from, widths
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
@@ -47,9 +49,15 @@ class GrownUnits(Mechanism):
         """Start with the net as it is.
 
         Raises:
-            ValueError: it is not known of any layer who reads its units.
+            ValueError: it is not known of any layer who reads its units; or a block is to be trained alone, and a layer
+                has a window, which would change its older units.
         """
         check_growable(ledger)
+        windows = [own for _, own in filters_of(ledger.model).values() if isinstance(own, FlexibleLayer)]
+        if self.train == "block" and windows:
+            raise ValueError(
+                "train: block cannot hold older units: a window moves for all units of a layer together: choose all"
+            )
         self.ledger, self.tasks = ledger, 0
         if self.train == "block":
             self.updates = scale_updates(ledger, {}, owner=self.name)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from cl_sparse.errors import UserError
-from cl_sparse.layers import KWinners, SparseLinear, SparseWeights, Sparsifier, rezero_weights
+from cl_sparse.layers import FlexibleLayer, KWinners, SparseLinear, SparseWeights, Sparsifier, rezero_weights
 from cl_sparse.layers.filter_placement import filters_of
 from cl_sparse.models import MultiHead, SimpleCNN, SimpleMLP
 from cl_sparse.synapses import BlockGrowth, GrownUnits, Ledger, NeuronGC, SparsifiedUnits
@@ -254,6 +254,10 @@ def test_what_cannot_be_is_one_line() -> None:
     ):
         with pytest.raises(ValueError, match=said):
             make()
+    net = nn.Sequential(nn.Linear(3, 4), FlexibleLayer(4), nn.ReLU(), nn.Linear(4, 2))
+    with pytest.raises(ValueError, match="a window moves for all units of a layer together: choose all"):
+        Ledger(net).attach(GrownUnits(train="block"))
+    Ledger(net).attach(GrownUnits())
     _, ledger, _ = grower()
     with pytest.raises(UserError, match="BlockGrowth judges blocks by data that are held out: set validation above 0"):
         ledger.before_task(0)
