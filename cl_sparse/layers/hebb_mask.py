@@ -1,6 +1,7 @@
 """A mask over a layer's weights that Hebbian learning moves: weights that fire together stay."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import torch
@@ -74,8 +75,8 @@ class HebbMask(LayerMask):
     @torch.no_grad()
     def after_pass(self, x: Tensor, y: Tensor) -> None:
         """Move the permanence, in numbers like its own, whatever the pass was in."""
-        with torch.autocast(x.device.type, enabled=False):
-            dtype = self.permanence.dtype
+        kind, dtype = x.device.type, self.permanence.dtype
+        with torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext():
             self._move(*_rows(self.module, x.to(dtype), y.to(dtype)))
 
     def _move(self, inputs: Tensor, outputs: Tensor) -> None:
