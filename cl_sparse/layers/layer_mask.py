@@ -98,12 +98,8 @@ class LayerMask(nn.Module, ABC):
         return mask.index_fill_(0, kept, True).view_as(self._weight())
 
 
-class MagnitudeMask(LayerMask):
-    """A layer that computes with its largest weights: a share of them, by \\|W\\|, chosen anew in each pass.
-
-    The gradient of each weight in use goes to it as usual, and a weight that is masked gets the one that it would have,
-    were it in use (straight through; "dynamic pruning with feedback": Lin et al. 2020). With a masked gradient the
-    others would stand still, and the first choice would stay for good, but for weights that shrink.
+class DensityMask(LayerMask):
+    """A mask of a share of the weights that is given.
 
     Args:
         module, names, density, generator: as :class:`LayerMask`.
@@ -117,6 +113,17 @@ class MagnitudeMask(LayerMask):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(module, names, density, generator)
+
+
+class MagnitudeMask(DensityMask):
+    """A layer that computes with its largest weights: a share of them, by \\|W\\|, chosen anew in each pass.
+
+    The gradient of each weight in use goes to it as usual, and a weight that is masked gets the one that it would have,
+    were it in use (straight through; "dynamic pruning with feedback": Lin et al. 2020). With a masked gradient the
+    others would stand still, and the first choice would stay for good, but for weights that shrink.
+
+    Args: as :class:`DensityMask`.
+    """
 
     def mask(self) -> Tensor:
         """Return which weights are the largest now, bool in the weight's shape."""
@@ -128,21 +135,12 @@ class MagnitudeMask(LayerMask):
         return weight - (weight * ~self.mask()).detach()
 
 
-class RandomMask(LayerMask):
+class RandomMask(DensityMask):
     """A layer that computes with a share of its weights drawn at random once, anywhere in it. The others stand still.
 
     Args:
         module, names, density, generator: as :class:`LayerMask`.
     """
-
-    def __init__(
-        self,
-        module: nn.Module,
-        names: Sequence[str] = ("weight",),
-        density: float = 0.1,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(module, names, density, generator)
 
     def mask(self) -> Tensor:
         """Return which weights are in use, bool in the weight's shape."""

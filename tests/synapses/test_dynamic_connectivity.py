@@ -1,6 +1,5 @@
-"""Dynamic connectivity in a plain loop: counts that stay, momenta that go, what is preserved, coactivations."""
+"""Dynamic connectivity in a plain loop: counts that stay, momenta that go, what is preserved."""
 
-import copy
 import math
 from itertools import pairwise
 
@@ -10,57 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from cl_sparse.layers import KWinners, SparseLinear, SparseWeights, SparseWeights2d, rezero_weights
+from cl_sparse.layers import SparseWeights, SparseWeights2d, rezero_weights
 from cl_sparse.synapses import DynamicConnectivity, Frozen, Ledger
 from cl_sparse.synapses.connectivity_schedule import Schedule
-
-OPTIMIZERS = {
-    "sgd": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
-    "adam": lambda p: torch.optim.Adam(p, lr=0.01),
-}
-
-
-def a_net(live=False, conv=False):
-    if conv:
-        first = SparseWeights2d(nn.Conv2d(1, 4, 2), weight_sparsity=0.5)
-        return nn.Sequential(first, nn.ReLU(), nn.Flatten(), SparseWeights(nn.Linear(16, 3), weight_sparsity=0.5))
-    make = (lambda i, o: SparseLinear(i, o, density=0.4)) if live else masked
-    return nn.Sequential(make(9, 12), KWinners(12, 0.5, boost_strength=0.0), make(12, 6), nn.ReLU(), nn.Linear(6, 3))
-
-
-def masked(inputs, outputs):
-    return SparseWeights(nn.Linear(inputs, outputs), weight_sparsity=0.4)
-
-
-class Training:
-    def __init__(self, mechanism, optimizer="sgd", seed=0, others=(), **kind):
-        torch.manual_seed(seed)
-        self.net, self.mechanism = a_net(**kind), mechanism
-        self.optimizer = OPTIMIZERS[optimizer](self.net.parameters())
-        self.ledger = Ledger(self.net, self.optimizer, seed)
-        for other in (*others, mechanism):
-            self.ledger.attach(other)
-        self.x = torch.randn(4, 20, 1, 3, 3) if kind.get("conv") else torch.randn(4, 20, 9)
-        self.y = torch.randint(3, (4, 20))
-
-    def task(self, task, epochs=4, watch=lambda: None):
-        self.ledger.before_task(task)
-        for epoch in range(epochs):
-            self.ledger.before_epoch(epoch, epochs, 4)
-            watch()
-            for x, y in zip(self.x, self.y, strict=True):
-                self.optimizer.zero_grad()
-                nn.functional.cross_entropy(self.net(x), y).backward()
-                self.optimizer.step()
-                rezero_weights(self.net)
-        self.ledger.after_task(task)
-
-    def masks(self):
-        masks = {}
-        for name, found in self.ledger.synapses.items():
-            masks[name] = torch.zeros(found.shape[0], found.shape[1:].numel(), dtype=torch.bool)
-            masks[name][found.places()] = True
-        return masks
+from tests.synapses.sparse_loop import OPTIMIZERS, Training, masked
 
 
 @settings(max_examples=40, deadline=None)
@@ -207,128 +159,17 @@ def test_preserved_synapses_stay():
         assert torch.equal(found.current()[held[name]], kept[name][held[name]])
 
 
-@pytest.mark.parametrize("binary", [True, False])
-@pytest.mark.parametrize("average", [None, 0.25])
-def test_coactivations_are_counted_in_training_only(binary, average):
-    mechanism = DynamicConnectivity({"coactivation": 0.0}, "cosine", binary=binary, moving_average=average)
-    training = Training(mechanism, optimizer="sgd")
-    net, watching = training.net, training.mechanism.sight.watching
-    training.ledger.before_task(0)
-    slow = {name: torch.zeros_like(count) for name, count in watching.both.items()}
-    for x, y in zip(training.x, training.y, strict=True):
-        training.optimizer.zero_grad()
-        nn.functional.cross_entropy(net(x), y).backward()
-        with torch.no_grad():
-            duty = copy.deepcopy(net)
-            h1 = duty[1](duty[0](x))  # boosting is off: the winners are the same
-            h2 = duty[3](duty[2](h1))
-            inputs, outputs = {"0.module": x, "2.module": h1}, {"0.module": h1, "2.module": h2}
-        for name in slow:
-            slow[name] *= 1 if average is None else 1 - average
-            for sample in range(20):
-                for unit, of_unit in enumerate(outputs[name][sample].tolist()):
-                    for source, of_input in enumerate(inputs[name][sample].tolist()):
-                        both = float(of_unit > 0 and of_input > 0) if binary else of_unit * of_input
-                        slow[name][unit, source] += both * (average or 1)
-        training.optimizer.step()
-        rezero_weights(net)
-        net.eval()
-        net(x)
-        net.train()
-        with torch.no_grad():
-            net(x)
-    for name, count in watching.both.items():
-        torch.testing.assert_close(count, slow[name])
-    if binary and average is None:
-        assert torch.equal(watching.inputs["0.module"], (training.x > 0).flatten(0, 1).float().sum(0))
-
-
-def test_coactivations_of_convolutions_are_of_every_place():
-    training = Training(DynamicConnectivity({"coactivation": 0.0}, "cosine"), conv=True)
-    watching = training.mechanism.sight.watching
-    training.ledger.before_task(0)
-    slow, units = torch.zeros(4, 4), torch.zeros(4)
-    x = training.x[0]
-    with torch.no_grad():
-        on = training.net[0](x) > 0
-    for sample in range(20):
-        for i in range(2):
-            for j in range(2):
-                patch = (x[sample, 0, i : i + 2, j : j + 2] > 0).flatten().float()
-                slow += torch.outer(on[sample, :, i, j].float(), patch)
-                units += on[sample, :, i, j]
-    nn.functional.cross_entropy(training.net(x), training.y[0]).backward()
-    training.optimizer.step()
-    assert torch.equal(watching.both["0.module"], slow)
-    assert torch.equal(watching.units["0.module"], units)
-
-
-def test_every_pass_of_a_step_counts():
-    whole, parts = (Training(DynamicConnectivity({"coactivation": 0.0}, "cosine")) for _ in range(2))
-    for training, size in ((whole, 20), (parts, 5)):
-        training.ledger.before_task(0)
-        for x, y in zip(training.x[0].split(size), training.y[0].split(size), strict=True):
-            nn.functional.cross_entropy(training.net(x), y).backward()
-        training.optimizer.step()
-    one, other = whole.mechanism.sight.watching.state_dict(), parts.mechanism.sight.watching.state_dict()
-    for kind in ("both", "units", "inputs"):
-        assert all(torch.equal(count, other[kind][name]) for name, count in one[kind].items())
-    assert one["both"]["0.module"].any()
-
-
-def test_layers_that_were_replaced_are_met_anew():
-    training = Training(DynamicConnectivity({"coactivation": 0.5}))
-    training.task(0)
-    wider = nn.Linear(6, 5)  # as Avalanche's IncrementalClassifier gains outputs
-    training.net[4] = wider
-    training.net[3] = nn.Hardtanh(1.0, 2.0)  # whose units are all above 0, as only their reader tells
-    training.ledger.before_task(1)
-    logits = training.net(training.x[0])
-    with torch.no_grad():
-        of_inputs = (training.net[:2](training.x[0]) > 0).float().sum(0)
-    logits.sum().backward()
-    training.optimizer.step()
-    assert torch.equal(training.mechanism.sight.watching.both["2.module"], of_inputs.expand(6, -1))
-
-
-def test_dense_layers_are_not_counted():
-    training = Training(DynamicConnectivity({"coactivation": 0.5}))
-    assert list(training.mechanism.sight.watching.both) == ["0.module", "2.module"]
-
-
-@pytest.mark.parametrize("reset", [True, False])
-def test_coactivations_may_begin_anew(reset):
-    training = Training(DynamicConnectivity({"coactivation": 0.2}, "cosine", reset=reset))
-    training.task(0)
-    seen = 20 if reset else 80  # the last of four epochs' passes, or all
-    assert int(training.mechanism.sight.watching.inputs["0.module"].max()) <= seen * 4
-    training.ledger.before_task(1)
-    assert bool(training.mechanism.sight.watching.both["0.module"].any()) is not reset
-
-
-def test_gradients_tell_where_to_grow():
+@pytest.mark.parametrize("zeroed", [False, True])
+def test_gradients_tell_where_to_grow(zeroed):
     training = Training(DynamicConnectivity({"magnitude": 0.5}, "gradient"))
     training.ledger.before_task(0)
     training.ledger.before_epoch(0, 2, 1)
     nn.functional.cross_entropy(training.net(training.x[0]), training.y[0]).backward()
     training.optimizer.step()
     rezero_weights(training.net)
-    gradient = training.net[0].module.weight.grad.clone().abs()
-    before = training.net[0].live_mask()
-    training.ledger.before_epoch(1, 2, 1)
-    new = training.net[0].live_mask() & ~before
-    others = ~before & ~new
-    assert gradient[new].min() >= gradient[others].max()
-
-
-def test_gradients_may_be_zeroed_in_place():
-    training = Training(DynamicConnectivity({"magnitude": 0.5}, "gradient"))
-    training.ledger.before_task(0)
-    training.ledger.before_epoch(0, 2, 1)
-    nn.functional.cross_entropy(training.net(training.x[0]), training.y[0]).backward()
-    training.optimizer.step()
     gradient, before = training.net[0].module.weight.grad.abs(), training.net[0].live_mask()
-    training.optimizer.zero_grad(set_to_none=False)
+    if zeroed:
+        training.optimizer.zero_grad(set_to_none=False)  # in place
     training.ledger.before_epoch(1, 2, 1)
     new = training.net[0].live_mask() & ~before
     assert gradient[new].min() >= gradient[~before & ~new].max() > 0
