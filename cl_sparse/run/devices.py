@@ -31,7 +31,7 @@ def choose_device(name: str) -> torch.device:
 def note_slow_precision(configs: Iterable[ExperimentConfig], device: torch.device) -> None:
     """Say on stderr which experiments multiply in bfloat16 on a processor that can only imitate it."""
     names = sorted({config.name for config in configs if config.precision == "bf16"})
-    if not names or device.type != "cpu" or not torch.backends.mkldnn.is_available():  # which alone knows
+    if not names or device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return
     if torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return
