@@ -52,7 +52,7 @@ class ExperimentConfig(BaseModel):
     dataset: str | None = Field(
         None,
         description="Data the benchmark is built on, where it leaves the choice: mnist, fashion_mnist, cifar10, "
-        "cifar100, digits, poker, census_income, image_folder:DIR or npz:FILE; null: the benchmark's own.",
+        "cifar100, digits, poker, census_income, hasy, image_folder:DIR or npz:FILE; null: the benchmark's own.",
     )
     scenario: Literal["task", "domain", "class"] | None = Field(
         None, description="What a learner is told and asked; null: domain for permuted and rotated streams, else task."

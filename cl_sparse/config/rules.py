@@ -28,8 +28,9 @@ CLASSES = {
     "census_income": 2,
     "digits": 10,
     "poker": 10,
+    "hasy": 369,
 }
-_SIDE = {"mnist": 28, "fashion_mnist": 28, "cifar10": 32, "cifar100": 32, "digits": 8}  # pixels
+_SIDE = {"mnist": 28, "fashion_mnist": 28, "cifar10": 32, "cifar100": 32, "hasy": 32, "digits": 8}  # pixels
 _USER_DATA = ("image_folder:", "npz:")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from cl_sparse.data.census_income import load_census_income
 from cl_sparse.data.cifar import load_cifar10, load_cifar100
 from cl_sparse.data.digits import load_digits
+from cl_sparse.data.hasy import load_hasy
 from cl_sparse.data.image_data import ImageData
 from cl_sparse.data.image_folder import load_image_folder
 from cl_sparse.data.mnist import load_fashion_mnist, load_mnist
@@ -24,6 +25,7 @@ _AT_ROOT: dict[str, Callable[[Path], ImageData]] = {
     "cifar10": load_cifar10,
     "cifar100": load_cifar100,
     "census_income": load_census_income,
+    "hasy": load_hasy,
 }
 _WITHOUT_FILES: dict[str, Callable[[], ImageData]] = {"digits": load_digits, "poker": load_poker}
 _AT_PATH: dict[str, Callable[[str, Path], ImageData]] = {"image_folder": load_image_folder, "npz": load_npz}
@@ -44,8 +46,8 @@ def load_data(
     """Return a data set in memory. The same name and root are read once per process.
 
     Args:
-        name: "mnist", "fashion_mnist", "cifar10", "cifar100", "census_income", "digits", "poker", "image_folder:<dir>"
-            or "npz:<file>"; the last two are relative to the data root, or absolute.
+        name: "mnist", "fashion_mnist", "cifar10", "cifar100", "census_income", "hasy", "digits", "poker",
+            "image_folder:<dir>" or "npz:<file>"; the last two are relative to the data root, or absolute.
         data_root: folder of the data sets; None: the environment variable CL_SPARSE_DATA, else ./data.
         train_subset, test_subset: keep that many samples, the same number of each class as far as the classes go, drawn
             with ``seed``; None keeps all.

@@ -58,7 +58,7 @@ def read_folder(
     files = {split: [_images(folder / split / name) for name in names] for split in ("train", "test")}
     first = _decode(files["train"][0][0], None)
     mode, shape = ("L", first.shape[:2]) if first.ndim == 2 else ("RGB", first.shape[:2])
-    train, test = (_read_split(files[split], mode, shape) for split in ("train", "test"))
+    train, test = (read_images(files[split], mode, shape) for split in ("train", "test"))
     return train, test, names
 
 
@@ -82,7 +82,20 @@ def _images(folder: Path) -> list[Path]:
     return files
 
 
-def _read_split(files: list[list[Path]], mode: str, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+def read_images(files: list[list[Path]], mode: str, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Decode images, given by class.
+
+    Args:
+        files: those of each class, in the order of the classes' numbers.
+        mode: "L" (grey) or "RGB".
+        shape: (height, width) of all of them.
+
+    Returns:
+        uint8 (N, C, H, W), and their classes int64 (N,).
+
+    Raises:
+        UserError: a file is damaged or of another size.
+    """
     paths = [path for of_class in files for path in of_class]
     channels = 1 if mode == "L" else 3
     x = np.empty((len(paths), *shape, channels), dtype=np.uint8)

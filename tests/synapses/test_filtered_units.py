@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from cl_sparse.errors import UserError
 from cl_sparse.layers import Sparsifier
 from cl_sparse.layers.consumers import Consumers
 from cl_sparse.layers.filter_placement import filters_of
@@ -191,6 +192,39 @@ def test_a_window_moves_towards_fewer_units() -> None:
     assert all(b < a for a, b in zip(before, after, strict=True))
 
 
+@pytest.mark.parametrize("random_slope", [False, True])
+def test_a_window_stays_open_at_first_and_then_starts_where_it_was_to_start(random_slope: bool) -> None:
+    sizes = FlexibleWidth(strength=0.05, start=0.25, after=2, random_slope=random_slope)
+    net, ledger = made(sizes)
+    plain, own = net_of(), [window for _, window in filters_of(net).values()]
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9)
+    x, y, labels = data(0)
+    ledger.before_task(0)
+    for epoch in range(4):
+        ledger.before_epoch(epoch, 4, 5)
+        if epoch == 2:
+            assert [float(window.edge.detach()) for window in own] == [5.0, 5.0]
+        for _ in range(5):
+            for one, its, cost in ((net, ledger.optimizer, ledger.penalty()), (plain, optimizer, 0.0)):
+                its.zero_grad()
+                (cross_entropy(one(x, labels), y) + cost).backward()
+                its.step()
+        if epoch == 1:  # the net without windows
+            torch.testing.assert_close(net(x, labels), plain(x, labels))
+    assert all(float(window.edge.detach()) != 5.0 for window in own)
+    before = [float(window.edge.detach()) for window in own]
+    ledger.before_task(1)
+    ledger.before_epoch(0, 4, 5)
+    assert [float(window.edge.detach()) for window in own] == before
+
+
+def test_a_window_that_never_starts_is_refused() -> None:
+    _, ledger = made(FlexibleWidth(after=3))
+    ledger.before_task(0)
+    with pytest.raises(UserError, match="after must be below the 3 epochs of the first task"):
+        ledger.before_epoch(0, 3, 5)
+
+
 @pytest.mark.parametrize("kind", ["mlp", "masked", "live", "cnn", "winners"])
 def test_ablation_is_the_rise_of_the_loss_with_outgoing_weights_cut(kind: str) -> None:
     torch.manual_seed(0)
@@ -252,6 +286,7 @@ def test_what_cannot_be_is_one_line() -> None:
         (lambda: SwitchedUnits(start="two"), "start must be normal, uniform or one"),
         (lambda: FlexibleWidth(start=2), "start must be from 0 to 1"),
         (lambda: FlexibleWidth(steepness=0), "steepness must be above 0"),
+        (lambda: FlexibleWidth(after=-1), "after must be at least 0"),
     ):
         with pytest.raises(ValueError, match=said):
             make()
