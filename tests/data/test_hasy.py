@@ -41,7 +41,9 @@ def test_symbols_are_numbered_in_the_order_of_their_ids(root):
 
 
 def test_absent_and_foreign_files_are_named(root, tmp_path):
-    with pytest.raises(UserError, match=r"train\.csv: not found.*zenodo\.org/record/259444, and unpack it into .*HASYv2"):
+    with pytest.raises(
+        UserError, match=r"train\.csv: not found.*zenodo\.org/record/259444, and unpack it into .*HASYv2"
+    ):
         load_hasy(tmp_path / "nowhere")
     fold = root / "HASYv2" / "classification-task" / "fold-1"
     write(fold / "test.csv", [("../../hasy-data/v2-3.png", 31, "A", 7)])
