@@ -70,7 +70,9 @@ class ExperimentConfig(BaseModel):
     validation: float = Field(
         0.0, ge=0, lt=1, description="Share of each task's training samples held out to validate on."
     )
-    train_subset: int | None = Field(None, ge=1, description="Training samples to keep, as many of each class; null: all.")
+    train_subset: int | None = Field(
+        None, ge=1, description="Training samples to keep, as many of each class; null: all."
+    )
     test_subset: int | None = Field(None, ge=1, description="Test samples to keep, as many of each class; null: all.")
     stream: dict[str, Any] = Field(
         default_factory=dict,
