@@ -15,8 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 # Not forked from the tests' own process: torch's autograd does not survive a fork.
-FRESH = multiprocessing.get_context("forkserver")
-FRESH.set_forkserver_preload(["cl_sparse.run.session"])
+FRESH = multiprocessing.get_context("forkserver")  # conftest has started its server
 
 
 def run(

@@ -7,6 +7,8 @@ import cl_sparse.compat
 
 # isort: split
 import os
+import signal
+from multiprocessing import forkserver, resource_tracker
 
 import matplotlib as mpl
 import pytest
@@ -42,6 +44,18 @@ SPARSE = {
     "boost_strength": 1.4,
     "boost_strength_factor": 0.7,
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_server() -> None:
+    """Start the one that all processes of this one come of, before a command does that needs less of it imported."""
+    forkserver.set_forkserver_preload(["cl_sparse.run.session", "cl_sparse.run.executors.worker"])
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # as a command's is
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def pytest_runtest_setup() -> None:

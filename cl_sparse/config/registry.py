@@ -8,6 +8,7 @@ import importlib
 import inspect
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, get_type_hints
 
 from pydantic import ValidationError, create_model
@@ -247,6 +248,7 @@ def stream_arguments(name: str, given: Mapping[str, object]) -> dict[str, Any]:
     return _checked(_model_of(resolve("benchmark", name), name, leave_out=STREAM_PARAMETERS), given, "stream")
 
 
+@cache  # making one takes a millisecond, and a report compares thousands of configs
 def _model_of(called: Any, name: str, leave_out: Collection[str] = ()) -> type[Arguments]:
     """Return the model of a class's or function's arguments."""
     constructor = getattr(called, "__init__") if isinstance(called, type) else called  # noqa: B009 (mypy objects)
