@@ -7,8 +7,6 @@ import cl_sparse.compat
 
 # isort: split
 import os
-import signal
-from multiprocessing import forkserver, resource_tracker
 
 import matplotlib as mpl
 import pytest
@@ -18,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from benchmarks.base import Benchmark
 from cl_sparse.config import ExperimentConfig, build_config
 from cl_sparse.run import build
+from cl_sparse.run.executors.local import start_fork_server
 from cl_sparse.run.one_run import Observer, Run
 from tests.learner_examples import LEARNERS
 
@@ -49,13 +48,7 @@ SPARSE = {
 @pytest.fixture(scope="session", autouse=True)
 def fork_server() -> None:
     """Start the one that all processes of this one come of, before a command does that needs less of it imported."""
-    forkserver.set_forkserver_preload(["cl_sparse.run.session", "cl_sparse.run.executors.worker"])
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # as a command's is
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    start_fork_server("cl_sparse.run.session")
 
 
 def pytest_runtest_setup() -> None:

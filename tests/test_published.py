@@ -17,6 +17,7 @@ from cl_sparse.run.one_run import Observer, Run
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = ROOT / "results" / "published"
+RESULTS = find_results(PUBLISHED)
 VARIED = {"SetRBM"}  # by exps/sweeps/connectivity_rbm.yaml
 
 
@@ -37,11 +38,9 @@ def earlier() -> EarlierResults:
     return EarlierResults(PUBLISHED, None)  # reads each file once
 
 
-@pytest.mark.parametrize("pack", sorted(PUBLISHED.glob("*.jsonl")), ids=lambda pack: pack.name.split(".")[0])
+@pytest.mark.parametrize("pack", sorted({path.parent for path in RESULTS}), ids=lambda pack: pack.name.split(".")[0])
 def test_committed_results_count_as_finished(pack: Path, earlier: EarlierResults) -> None:
-    results = [load_result(path) for path in find_results(PUBLISHED) if path.parent == pack]
-    assert results
-    for stored, stats in results:
+    for stored, stats in (load_result(path) for path in RESULTS if path.parent == pack):
         settings = {key: value for key, value in stored.items() if key not in ("seed", "name")}
         config = build_config(stored["name"], settings)
         assert differing(stored, config.identity()) == []
@@ -51,7 +50,7 @@ def test_committed_results_count_as_finished(pack: Path, earlier: EarlierResults
 
 
 def test_committed_results_finish_the_shipped_experiments_and_are_all_in_the_tables(earlier: EarlierResults) -> None:
-    results = [load_result(path) for path in find_results(PUBLISHED)]
+    results = [load_result(path) for path in RESULTS]
     groups = group_results(results)
     assert sum(len(group.results) for group in groups) == len(results)
     # One setting per experiment, but for what a study varies.

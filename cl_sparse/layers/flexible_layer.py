@@ -58,6 +58,17 @@ class FlexibleLayer(UnitFilter):
             return self.factors()
         return self._window(2 * math.log(99) / float(torch.empty(()).uniform_(*SLOPES)))
 
+    @torch.no_grad()
+    def open(self) -> None:
+        """Move x₀ so far behind all units that every factor is 1 in single precision, with the flattest slope too."""
+        flattest = 2 * math.log(99) / SLOPES[1] if self.random_slope else self.steepness
+        self.edge.fill_(self.n + 20 / flattest)  # σ(20) rounds to 1
+
+    @torch.no_grad()
+    def start_at(self, size: float) -> None:
+        """Set x₀, in units."""
+        self.edge.fill_(size)
+
     def size(self) -> Tensor:
         """Return the area of the window in units, a scalar with gradient, from 0 to n."""
         k = self.steepness

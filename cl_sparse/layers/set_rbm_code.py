@@ -126,7 +126,7 @@ class SetRBMCode(FixedFeatures):
             loss, end = self.rbm.contrast(batch, self.steps, generator)
             error += float((end - batch).square().mean()) * len(batch)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             self.rbm.decay(self.weight_decay)
             optimizer.step()
         return error / len(v)

@@ -31,9 +31,10 @@ def choose_device(name: str) -> torch.device:
 def note_slow_precision(configs: Iterable[ExperimentConfig], device: torch.device) -> None:
     """Say on stderr which experiments multiply in bfloat16 on a processor that can only imitate it."""
     names = sorted({config.name for config in configs if config.precision == "bf16"})
-    if not names or device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if not names or device.type != "cpu":
         return
-    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    known = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    if not known or torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return
     print(
         f"note: {', '.join(names)}: this processor has no instructions for precision bf16: a step takes many times as "

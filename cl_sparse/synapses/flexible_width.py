@@ -11,8 +11,6 @@ from cl_sparse.synapses.filtered_units import Decay, FilteredUnits, parameter_of
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.update_scale import scale_updates
 
-OPEN = 2.0  # x₀ of a window that is held open, in widths of the layer: every factor is 1 in single precision
-
 
 class FlexibleWidth(FilteredUnits):
     """A window σ(−k(i − x₀)) over the units of each hidden layer, at the cost λ·(its area) (see ``FlexibleLayer``).
@@ -70,7 +68,6 @@ class FlexibleWidth(FilteredUnits):
         super().before_task(task)
         self.in_first_task = task == 0
 
-    @torch.no_grad()
     def before_epoch(self, epoch: int, epochs: int, steps: int) -> None:
         """Let the cost decay; in the first task hold the windows open for ``after`` epochs, then set them to the start.
 
@@ -83,10 +80,13 @@ class FlexibleWidth(FilteredUnits):
         if epochs <= self.after:
             raise UserError(f"{self.name}: after must be below the {epochs} epochs of the first task, not {self.after}")
         for name, own in self.filters.values():
-            assert isinstance(own, FlexibleLayer)
-            own.edge.fill_(self.start * own.n if epoch else OPEN * own.n)
+            assert isinstance(own, FlexibleLayer)  # as make() returns
             self.hold.set({parameter_of(name, own): float(epoch > 0)})
-            if epoch and self.ledger.optimizer is not None:  # what it has gathered is of the held window
+            if not epoch:
+                own.open()
+                continue
+            own.start_at(self.start * own.n)
+            if self.ledger.optimizer is not None:  # what it has gathered is of the open window
                 self.ledger.optimizer.state.pop(own.edge, None)
 
     def statistics(self) -> dict[str, Any]:

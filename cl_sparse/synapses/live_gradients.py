@@ -93,7 +93,7 @@ class LiveGradients:
             of_outputs = in_full(outputs_as_rows(module, delta.detach()).flatten(0, 1)).to(rows.dtype)
             self._seen.setdefault(name, []).append((rows, of_outputs))
 
-        output.register_hook(note)  # type: ignore[no-untyped-call]
+        output.register_hook(note)  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy puts hooks of its own on its layers."""

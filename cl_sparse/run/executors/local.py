@@ -79,11 +79,15 @@ class Worker:
             self._process.join()
 
 
-def _start_fork_server() -> None:
-    """Start the process that workers are copies of, deaf to Ctrl-C, which a terminal sends to it while it imports."""
+def start_fork_server(*more: str) -> None:
+    """Start the process that workers are copies of, deaf to Ctrl-C, which a terminal sends to it while it imports.
+
+    Args:
+        more: modules that it is to import besides what a worker needs; one that runs already stays as it is.
+    """
     if sys.platform == "win32":
         return
-    forkserver.set_forkserver_preload(["cl_sparse.run.executors.worker"])
+    forkserver.set_forkserver_preload(["cl_sparse.run.executors.worker", *more])
     resource_tracker.ensure_running()  # the server's start would start it, and that lets the signal through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -117,7 +121,7 @@ class Local:
         # Libraries that count their threads when they are imported, and threads that would spin while they wait.
         os.environ["OMP_NUM_THREADS"] = str(self._place.threads)
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        _start_fork_server()
+        start_fork_server()
         for _ in range(self._jobs):
             self._idle.put(self._start())
         return self
