@@ -4,6 +4,7 @@ python docs/checks/width_law.py
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.stats import linregress
@@ -23,7 +24,7 @@ def main() -> None:
         print(f"{data}: logarithmic R² {logarithmic.rvalue**2:.3f}; power {power.slope:.2f} R² {power.rvalue**2:.3f}")
 
 
-def _total(stats: dict) -> float:
+def _total(stats: dict[str, Any]) -> float:
     (layer,) = stats["mechanisms"]["capacity_probe"]["layers"].values()
     return float(layer["total_std"][-1])
 
