@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cl_sparse.layers import KWinners2d, SparseLinear, SparseWeights, Winners, normalize_sparse_weights, rezero_weights
 from cl_sparse.plugins import Replay, SparsityProbe
-from cl_sparse.run.devices import choose_device, note_slow_precision
+from cl_sparse.run.devices import choose_device, note_slow_precision, prepare_processor
 from cl_sparse.run.one_run import Observer, Run
 from tests.conftest import small_benchmark, small_config
 from tests.learner_examples import LEARNERS
@@ -182,3 +182,17 @@ def test_k_winners_of_channels_and_normalised_weights() -> None:
         rezero_weights(weights)
         assert weights(flat.to(gpu)).device == GPU
         assert int((weights.weight == 0).sum()) == 16
+
+
+def test_numbers_below_the_normal_format_are_flushed() -> None:
+    threads = torch.get_num_threads()
+    try:
+        torch.set_flush_denormal(False)
+        assert (torch.full((1,), 1e-38) * 0.1).item() > 0  # so that the next line can fail
+        prepare_processor(None)
+        assert (torch.full((1,), 1e-38) * 0.1).item() == 0
+        assert torch.get_num_threads() == threads
+        prepare_processor(threads + 1)
+        assert torch.get_num_threads() == threads + 1
+    finally:
+        torch.set_num_threads(threads)
