@@ -58,6 +58,11 @@ LEARNERS = {
     "kronecker_laplace": {**SPARSE, "scenario": "domain", "plugins": [{"name": "kronecker_laplace", "every": 3}]},
     "aware_synapses": {"scenario": "domain", "plugins": [{"name": "aware_synapses"}]},
     "orthogonal_weights": {"scenario": "class", "plugins": [{"name": "orthogonal_weights"}]},
+    "orthogonal_weights_by_step": {
+        "scenario": "class",
+        "weight_decay": 0,
+        "plugins": [{"name": "orthogonal_weights", "when": "step", "alpha": 0.9, "alpha_end": 0.01}],
+    },
     "gradient_projection": {
         "weight_decay": 0,
         "plugins": [{"name": "gradient_projection", "leave": ["classifier*"]}],

@@ -38,6 +38,7 @@ class Projection(Mechanism, ABC):
 
     Attributes:
         memory: what is remembered of each layer's inputs, by the layer's name.
+        sees_steps: whether it learns from the inputs of each step, too.
 
     Raises:
         ValueError: ``samples`` is below 1.
@@ -47,6 +48,7 @@ class Projection(Mechanism, ABC):
     edits_gradients = True
     task_info = ("boundaries", "none")
     follows_units = False
+    sees_steps = False
 
     def __init__(self, leave: list[str] | None, samples: int | None) -> None:
         if not (samples is None or samples >= 1):
@@ -66,6 +68,9 @@ class Projection(Mechanism, ABC):
     @abstractmethod
     def through(self, name: str, rows: Tensor) -> Tensor:
         """Return rows (n, inputs + 1) times the layer's P."""
+
+    def see(self, name: str, rows: Tensor) -> None:
+        """A layer's inputs in the step under way are rows (n, inputs + 1). Called if ``sees_steps`` only."""
 
     def remember(self, name: str, memory: Tensor) -> None:
         """Keep what :meth:`learn` returned, or a checkpoint has."""
@@ -91,7 +96,7 @@ class Projection(Mechanism, ABC):
         """Watch what passes through the layers that have learned something."""
         for hook in self._hooks:
             hook.remove()
-        names = sorted(self.memory) if self._by_gradient else []
+        names = sorted(self.memory) if self._by_gradient or self.sees_steps else []
         self._hooks = [self.layers[name].register_forward_hook(self._watch(name)) for name in names]
 
     @torch.no_grad()
@@ -101,6 +106,10 @@ class Projection(Mechanism, ABC):
         for name, x, gradient in calls:
             layer = self.layers[name]
             rows, errors = _with_one(as_rows(layer, x).flatten(0, 1)), outputs_as_rows(layer, gradient).flatten(0, 1)
+            if self.sees_steps:
+                self.see(name, rows)
+            if not self._by_gradient:
+                continue
             if errors.shape[1] < len(rows):  # δᵀ(aP) = (δᵀa)P: the side with fewer rows is cheaper
                 whole = errors.T @ rows
                 held = whole - self.through(name, whole)
@@ -188,6 +197,26 @@ class Projection(Mechanism, ABC):
                     sums[name] = sums.get(name, 0) + (rows.T @ rows).double()
                     counts[name] = counts.get(name, 0) + len(rows)
         return {name: found / counts[name] for name, found in sums.items()}
+
+
+def by_layer(value: float | list[float], layers: Iterable[str], argument: str) -> dict[str, float]:
+    """Return the number for each layer.
+
+    Args:
+        value: one for all, or one for each.
+        layers: their names.
+        argument: what the number is called.
+
+    Raises:
+        ValueError: there are not as many numbers as layers.
+    """
+    names = list(layers)
+    values = value if isinstance(value, list) else [value] * len(names)
+    if len(values) != len(names):
+        raise ValueError(
+            f"{argument} has {len(values)} numbers for {len(names)} layers ({', '.join(names)}): give one each"
+        )
+    return dict(zip(names, values, strict=True))
 
 
 def _with_one(rows: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -55,10 +56,7 @@ class ChosenNet(PartsOfNet):
     def best(self, name: str) -> Tensor:
         """Return the weights with the highest scores now, bool, exactly the share (rounded, at least one)."""
         score = self.score(name).detach()
-        chosen = torch.zeros_like(score, dtype=torch.bool)
-        n = max(1, round(self.share * score.numel()))
-        chosen.flatten()[score.flatten().topk(n, sorted=False).indices] = True
-        return chosen
+        return _largest(score.flatten(), max(1, round(self.share * score.numel()))).view_as(score)
 
     def part(self, task: int) -> dict[str, Tensor]:
         """Return the weights, those that the task does not use set to zero."""
@@ -71,6 +69,18 @@ class ChosenNet(PartsOfNet):
         """Return the mask as numbers whose gradient is the scores' (the straight-through estimator)."""
         score = self.score(name)
         return self.best(name).to(score.dtype) + score - score.detach()
+
+
+def _largest(values: Tensor, n: int) -> Tensor:
+    """Return which are the n largest, bool; of equal ones any."""
+    if values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64):
+        least = np.partition(values.numpy(), len(values) - n)[len(values) - n]  # a tenth of topk's time
+        chosen = values >= float(least)
+        if int(chosen.sum()) == n:
+            return chosen
+    chosen = torch.zeros_like(values, dtype=torch.bool)
+    chosen[values.topk(n, sorted=False).indices] = True
+    return chosen
 
 
 class _Subnetworks(TaskParts):

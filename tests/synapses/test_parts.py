@@ -170,11 +170,15 @@ def test_more_winners_than_open_units_are_refused() -> None:
         ContextGates(shut=0.9).wrap(net_of("mlp", sparsify=True), TASKS)
 
 
-@given(share=st.floats(0.01, 1.0), seed=st.integers(0, 1000))
-def test_exactly_the_share_is_chosen(share: float, seed: int) -> None:
+@given(share=st.floats(0.01, 1.0), seed=st.integers(0, 1000), ties=st.booleans(), half=st.booleans())
+def test_exactly_the_share_is_chosen(share: float, seed: int, ties: bool, half: bool) -> None:
     torch.manual_seed(seed)
     net = WinningSubnetworks(share, **MULTI).wrap(net_of("mlp"), TASKS)
+    if half:
+        net = net.bfloat16()
     for name in net.scored:
+        if ties:
+            net.score(name).data.mul_(5).round_()
         best, score = net.best(name), net.score(name).detach()
         assert int(best.sum()) == max(1, round(share * score.numel()))
         assert best.all() or float(score[best].min()) >= float(score[~best].max())

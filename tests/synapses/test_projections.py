@@ -16,6 +16,10 @@ METHODS: dict[str, Callable[[], Projection]] = {
     "orthogonal_weights": lambda: OrthogonalWeights(alpha=1e-9, samples=None),
     "gradient_projection": lambda: GradientProjection(energy=1.0 - 1e-12, samples=None),
 }
+STEPWISE: dict[str, Callable[[], Projection]] = {
+    **METHODS,
+    "step by step": lambda: OrthogonalWeights(alpha=0.1, alpha_end=0.01, when="step"),
+}
 
 
 def narrow(kind: str) -> nn.Module:
@@ -110,6 +114,82 @@ def test_the_basis_is_the_papers() -> None:
             torch.testing.assert_close(ours.T @ ours, torch.eye(ours.shape[1], dtype=ours.dtype))
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "momentum"])
+def test_learning_at_every_step_is_the_authors_recursion(optimizer: str) -> None:
+    """Against a loop with their update written out, with an α per layer, one of which falls within the task."""
+    net = narrow("dense")
+    by_hand = copy.deepcopy(net)
+    makers = {**OPTIMIZERS, "momentum": lambda n: torch.optim.SGD(n.parameters(), lr=0.05, momentum=0.9)}
+    ledger = Ledger(net, makers[optimizer](net))
+    layers = [name for name, m in net.named_modules() if isinstance(m, nn.Linear)]
+    alphas, ends = [0.9, 0.6], [0.009, 0.6]
+    ledger.attach(OrthogonalWeights(alpha=alphas, alpha_end=ends, when="step"))
+    theirs = makers[optimizer](by_hand)
+    p = {name: torch.eye(by_hand.get_submodule(name).in_features + 1, dtype=torch.double) for name in layers}
+    for task in range(2):
+        ledger.before_task(task)
+        for epoch in range(2):
+            ledger.before_epoch(epoch, 2, 3)
+            for step in range(3):
+                x, y = batch(10 * task + 3 * epoch + step, 7)[0].double(), torch.arange(7) % 5
+                ledger.optimizer.zero_grad()
+                nn.functional.cross_entropy(net(x), y).backward()
+                ledger.optimizer.step()
+                theirs.zero_grad()
+                seen = inputs_of(by_hand, layers, x)
+                nn.functional.cross_entropy(by_hand(x), y).backward()
+                before = {name: value.detach().clone() for name, value in by_hand.named_parameters()}
+                for name, alpha, end in zip(layers, alphas, ends, strict=True):
+                    a = alpha * (end / alpha) ** ((3 * epoch + step) / 6)
+                    r = seen[name].mean(0, keepdim=True)
+                    k = p[name] @ r.T
+                    p[name] = p[name] - k @ k.T / (a + r @ k)
+                if optimizer == "momentum":
+                    project(by_hand, p, {n: v.grad for n, v in by_hand.named_parameters()})
+                theirs.step()
+                if optimizer == "adam":
+                    change = {n: v.data - before[n] for n, v in by_hand.named_parameters()}
+                    project(by_hand, p, change)
+                    for n, v in by_hand.named_parameters():
+                        v.data = before[n] + change[n]
+        ledger.after_task(task, [(x, y)])
+    for ours, expected in zip(net.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(ours, expected)
+
+
+def inputs_of(net: nn.Module, layers: list[str], x: Tensor) -> dict[str, Tensor]:
+    seen: dict[str, Tensor] = {}
+    hooks = [
+        net.get_submodule(name).register_forward_pre_hook(
+            lambda _, args, name=name: seen.__setitem__(name, nn.functional.pad(args[0].detach(), (0, 1), value=1.0))
+        )
+        for name in layers
+    ]
+    with torch.no_grad():
+        net(x)
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def project(net: nn.Module, p: dict[str, Tensor], changes: dict[str, Any]) -> None:
+    for name, projector in p.items():
+        whole = torch.cat([changes[f"{name}.weight"], changes[f"{name}.bias"][:, None]], 1) @ projector
+        changes[f"{name}.weight"].copy_(whole[:, :-1])
+        changes[f"{name}.bias"].copy_(whole[:, -1])
+
+
+def test_the_basis_may_hold_another_share_of_each_layer() -> None:
+    net = narrow("dense")
+    ledger = Ledger(net, OPTIMIZERS["sgd"](net))
+    gpm = GradientProjection(energy=[0.3, 0.99], samples=None)
+    ledger.attach(gpm)
+    x = batch(0, 9)[0].double()
+    ledger.after_task(0, [(x, x)])
+    first, second = gpm.memory.values()
+    assert first.shape[1] < 4 < second.shape[1]
+
+
 def test_other_mechanisms_see_the_gradient_as_it_was() -> None:
     """The path integral with a projection beside it, against a loop that projects by hand."""
     net = narrow("dense")
@@ -130,12 +210,12 @@ def test_other_mechanisms_see_the_gradient_as_it_was() -> None:
     torch.testing.assert_close(si.path["0.weight"], -gradient * (net[0].weight.detach() - before))
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("method", sorted(STEPWISE))
 def test_layers_that_are_left_change_freely_and_a_resumed_one_goes_on(method: str) -> None:
     def made() -> tuple[nn.Module, Ledger, Any]:
         net = narrow("dense")
         ledger = Ledger(net, OPTIMIZERS["sgd"](net))
-        mechanism: Any = METHODS[method]()
+        mechanism: Any = STEPWISE[method]()
         mechanism.leave = ("2",)
         ledger.attach(mechanism)
         return net, ledger, mechanism
@@ -161,6 +241,11 @@ def test_layers_that_are_left_change_freely_and_a_resumed_one_goes_on(method: st
     ("made", "said"),
     [
         (lambda: OrthogonalWeights(alpha=0), "alpha must be above 0"),
+        (lambda: OrthogonalWeights(alpha=[0.1, 0]), "alpha must be above 0"),
+        (lambda: OrthogonalWeights(alpha=[]), "alpha must be above 0"),
+        (lambda: OrthogonalWeights(alpha_end=0.1), "alpha_end is for when: step"),
+        (lambda: OrthogonalWeights(when="never"), "when must be task or step, not 'never'"),
+        (lambda: GradientProjection(energy=[0.5, 2]), "energy and step must be from 0 to 1"),
         (lambda: GradientProjection(energy=2), "energy and step must be from 0 to 1"),
         (lambda: GradientProjection(samples=0), "samples must be at least 1"),
     ],
@@ -168,6 +253,20 @@ def test_layers_that_are_left_change_freely_and_a_resumed_one_goes_on(method: st
 def test_numbers_out_of_range(made: Callable[[], object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         made()
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda: OrthogonalWeights(alpha=[0.1]), "alpha has 1 numbers for 2 layers"),
+        (lambda: OrthogonalWeights(when="step", alpha_end=[0.1] * 3), "alpha_end has 3 numbers for 2 layers"),
+        (lambda: GradientProjection(energy=[0.9] * 3), "energy has 3 numbers for 2 layers"),
+    ],
+)
+def test_lists_have_a_number_for_each_layer(made: Callable[[], Projection], said: str) -> None:
+    net = narrow("dense")
+    with pytest.raises(ValueError, match=said):
+        Ledger(net, OPTIMIZERS["sgd"](net)).attach(made())
 
 
 def test_nets_that_store_live_synapses_are_refused() -> None:
