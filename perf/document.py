@@ -34,8 +34,8 @@ ABOUT = {
     "The floor is the arithmetic at the peak of a large matrix product, or the bytes at the measured bandwidth.",
     "mechanisms": "A training step with a mechanism for synapses, beside the plain step of the same net. Half frozen: "
     "after the first task; synaptic intelligence as in the first task, when it adds up what each synapse contributes.",
-    "methods": "Each method of `baselines_permuted_mnist_10` (784-400-400-10, mini-batches of 128) in its second task, "
-    "as the runner trains it, products in bfloat16: 100 steps, and what is computed when a task ends.",
+    "methods": "Each method of `baselines_permuted_mnist` (784-256-256-10, mini-batches of 128) in its second task, as "
+    "the runner trains it, in float32: 100 steps, and what is computed when a task ends.",
     "precision": "A training step of dense nets through the learner (mini-batches of 128), `precision: float32` and "
     "`precision: bf16`. Measured while other work shared the machine.",
     "crossover": "The same against width and share of winners, beside our own masks with fused SGD.",

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from cl_sparse.synapses.importance import LABELS, TEMPERATURE, Likelihood, fisher
+from cl_sparse.synapses.importance import LABELS, OUTPUT, TEMPERATURE, Likelihood, fisher
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.quadratic import HOLD, Hold, Quadratic
 
@@ -32,6 +32,7 @@ class ElasticWeights(Quadratic):
         samples: of a task to average over, its first ones; None: all.
         temperature: of the predictions, see ``Likelihood``; 1, as in the papers.
         mode: "penalty" or "proximal", see ``Quadratic``.
+        output: what the loss takes outputs for, see ``Likelihood``.
 
     Raises:
         ValueError: a number is out of range.
@@ -49,11 +50,12 @@ class ElasticWeights(Quadratic):
         samples: Annotated[int | None, Field(ge=1, description="Of a task to average over; null: all.")] = None,
         temperature: Annotated[float, Field(ge=0.01, le=100, description=TEMPERATURE)] = 1.0,
         mode: Annotated[Hold, Field(description=HOLD)] = "proximal",
+        output: Annotated[Literal["softmax", "gaussian"], Field(description=OUTPUT)] = "softmax",
     ) -> None:
         if not c >= 0 or not (decay is None or 0 <= decay <= 1):
             raise ValueError(f"c must be at least 0, decay from 0 to 1, not {c}, {decay}")
         super().__init__(c / 2, mode)
-        self.decay, self.likelihood = decay, Likelihood(labels, samples, temperature)
+        self.decay, self.likelihood = decay, Likelihood(labels, samples, temperature, output)
 
     def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
         """Start with no importance; see ``Quadratic``."""

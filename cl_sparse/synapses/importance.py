@@ -22,6 +22,7 @@ from cl_sparse.synapses.passes import (
 
 Batches = Iterable[tuple[Tensor, ...]]
 LABELS = "drawn: from the net's predictions (Fisher information); given: the data's (empirical)."
+OUTPUT = "What the loss takes outputs for: softmax: logits of classes; gaussian: means of targets (loss: squared)."
 TEMPERATURE = (
     "Of the predictions that the information is of: above 1, also what the net is sure of counts, "
     "and c means less, by the temperature's square."
@@ -32,6 +33,9 @@ TEMPERATURE = (
 class Likelihood:
     """Of what the Fisher information is taken: log p(y|x), p = softmax(logits / temperature).
 
+    With ``output`` "gaussian" the outputs are the means of normal distributions, log p(y|x) = −‖y − f(x)‖²/2 and a
+    constant: what the squared error is the loss of. Targets that are classes are one-hot. The temperature divides both.
+
     A net that is sure of its training data has little Fisher information there, and synapses that are held by it are
     held softly. A temperature above 1, as distillation has it (Hinton, Vinyals and Dean 2015), asks how much the logits
     depend on a synapse even there.
@@ -39,34 +43,46 @@ class Likelihood:
     Attributes:
         labels: y is "drawn" from p, or "given": the data's (the empirical Fisher information).
         samples: the first ones, to average over; None: all.
+        output: "softmax" or "gaussian".
         temperature: .01 to 100; 1: the net's own predictions. Gradients, as functions of the logits, are smaller by
             it, and the information by its square: a strength means less.
 
     Raises:
-        ValueError: unknown labels, or a number out of range.
+        ValueError: unknown labels or output, or a number out of range.
     """
 
     labels: Literal["drawn", "given"] = "drawn"
     samples: int | None = None
     temperature: float = 1.0
+    output: Literal["softmax", "gaussian"] = "softmax"
 
     def __post_init__(self) -> None:
         """Check the numbers."""
         if self.labels not in ("drawn", "given"):
             raise ValueError(f"labels must be drawn or given, not {self.labels!r}")
+        if self.output not in ("softmax", "gaussian"):
+            raise ValueError(f"output must be softmax or gaussian, not {self.output!r}")
         if not (self.samples is None or self.samples >= 1) or not 0.01 <= self.temperature <= 100:
             raise ValueError(
                 f"samples must be at least 1, temperature from .01 to 100, not {self.samples}, {self.temperature}"
             )
 
     def summed(self, generator: torch.Generator) -> Callable[[Tensor, Tensor], Tensor]:
-        """Return the function from logits (batch, outputs) and the data's y to Σ log p(y|x); ``generator`` draws y."""
+        """Return the function from outputs (batch, outputs) and the data's y to Σ log p(y|x); ``generator`` draws y."""
+
+        def log_gaussian(outputs: Tensor, y: Tensor) -> Tensor:
+            means = outputs / self.temperature
+            if self.labels == "drawn":
+                noise = torch.randn(means.shape, generator=generator, dtype=means.dtype)
+                return -0.5 * (means - (means.detach() + noise.to(means.device))).square().sum()
+            wanted = nn.functional.one_hot(y, means.shape[1]) if y.dim() == 1 and not y.is_floating_point() else y
+            return -0.5 * (means - wanted.view_as(means) / self.temperature).square().sum()
 
         def log_likelihood(logits: Tensor, y: Tensor) -> Tensor:
             log_p = (logits / self.temperature).log_softmax(1)
             return log_p.gather(1, (y if self.labels == "given" else _drawn(log_p, generator))[:, None]).sum()
 
-        return log_likelihood
+        return log_gaussian if self.output == "gaussian" else log_likelihood
 
 
 def fisher(

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from cl_sparse.synapses.importance import LABELS, TEMPERATURE, Likelihood, fisher_factors
+from cl_sparse.synapses.importance import LABELS, OUTPUT, TEMPERATURE, Likelihood, fisher_factors
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
 from cl_sparse.synapses.passes import weight_layers
@@ -38,6 +38,7 @@ class KroneckerLaplace(Mechanism):
         samples: of a task to average over, its first ones; None: all.
         temperature: of the predictions, see ``Likelihood``; 1, as in the paper.
         every: steps from one pull to the next; each costs four products of the size of the layer.
+        output: what the loss takes outputs for, see ``Likelihood``.
 
     Raises:
         ValueError: a number is out of range.
@@ -55,10 +56,11 @@ class KroneckerLaplace(Mechanism):
         samples: Annotated[int | None, Field(ge=1, description="Of a task to average over; null: all.")] = 10_000,
         temperature: Annotated[float, Field(ge=0.01, le=100, description=TEMPERATURE)] = 1.0,
         every: Annotated[int, Field(ge=1, description="Steps from one pull to the next.")] = 10,
+        output: Annotated[Literal["softmax", "gaussian"], Field(description=OUTPUT)] = "softmax",
     ) -> None:
         if not c >= 0 or every < 1:
             raise ValueError(f"c must be at least 0, every at least 1, not {c}, {every}")
-        self.c, self.every, self.likelihood = c, every, Likelihood(labels, samples, temperature)
+        self.c, self.every, self.likelihood = c, every, Likelihood(labels, samples, temperature, output)
 
     def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
         """Start with nothing held.

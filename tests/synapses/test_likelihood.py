@@ -41,3 +41,33 @@ def test_numbers_out_of_range_are_refused():
             Likelihood(**wrong)
     with pytest.raises(ValueError, match="labels must be drawn or given"):
         Likelihood("drwan")
+
+
+@pytest.mark.parametrize("classes", [True, False])
+def test_outputs_that_are_means_have_the_squared_errors_gradients(classes):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3)).double()
+    x = torch.randn(7, 5).double()
+    y = torch.randint(0, 3, (7,)) if classes else torch.randn(7, 3).double()
+    wanted = nn.functional.one_hot(y, 3).double() if classes else y
+    squares = torch.zeros_like(net[0].weight)
+    for row, target in zip(x, wanted, strict=True):
+        squares += torch.autograd.grad(0.5 * (net(row) - target).square().sum(), net[0].weight)[0].square() / 7
+    of = Likelihood("given", output="gaussian")
+    torch.testing.assert_close(fisher(net, [(x, y)], torch.Generator(), of)["0.weight"], squares)
+    half = Likelihood("given", temperature=2.0, output="gaussian")
+    torch.testing.assert_close(fisher(net, [(x, y)], torch.Generator(), half)["0.weight"], squares / 2**4)
+
+
+def test_drawn_errors_of_means_are_normal_whatever_the_net_predicts():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(5, 4))
+    batches = [(torch.randn(20_000, 5), torch.zeros(20_000, dtype=torch.long))]
+    of = Likelihood(output="gaussian")
+    units = fisher_factors(net, batches, torch.Generator().manual_seed(0), of)["0"][1]
+    torch.testing.assert_close(units, torch.eye(4, dtype=units.dtype), rtol=0, atol=0.04)
+
+
+def test_an_unknown_output_is_refused():
+    with pytest.raises(ValueError, match="output must be softmax or gaussian, not 'poisson'"):
+        Likelihood(output="poisson")
