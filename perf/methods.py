@@ -9,6 +9,7 @@ from perf.timing import seconds_a_step
 
 FAMILY = "permuted_mnist_10_"
 PLAIN = "sequential"
+VARIANTS = ("_tuned", "_wide")  # of the same methods
 LEFT_OUT = ("joint", "gdumb", "narrow")  # the first two train otherwise than task after task; the last is another net
 SMALL = {"num_batch": 2, "train_ep": 1, "train_subset": 12_800, "test_subset": 1000, "record_stats": False}
 
@@ -16,7 +17,8 @@ SMALL = {"num_batch": 2, "train_ep": 1, "train_subset": 12_800, "test_subset": 1
 def run(rounds: int = 5) -> list[dict[str, object]]:
     """Return the time of a step in the second task, what is computed at its end included, and its ratio to plain."""
     catalogue = load_experiments()
-    names = [entry.name.removeprefix(FAMILY) for entry in catalogue.experiments if entry.name.startswith(FAMILY)]
+    known = [entry.name for entry in catalogue.experiments]
+    names = [name.removeprefix(FAMILY) for name in known if name.startswith(FAMILY) and not name.endswith(VARIANTS)]
     configs = {name: catalogue.config(FAMILY + name, SMALL) for name in names if name not in LEFT_OUT}
     streams: dict[str, Benchmark] = {}
     times: dict[str, list[float]] = {name: [] for name in configs}
