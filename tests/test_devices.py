@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cl_sparse.layers import KWinners2d, SparseLinear, SparseWeights, Winners, normalize_sparse_weights, rezero_weights
 from cl_sparse.plugins import Replay, SparsityProbe
-from cl_sparse.run.devices import choose_device, note_slow_precision, prepare_processor
+from cl_sparse.run.devices import choose_device, flushing_denormals, note_slow_precision
 from cl_sparse.run.one_run import Observer, Run
 from tests.conftest import small_benchmark, small_config
 from tests.learner_examples import LEARNERS
@@ -184,15 +184,15 @@ def test_k_winners_of_channels_and_normalised_weights() -> None:
         assert int((weights.weight == 0).sum()) == 16
 
 
-def test_numbers_below_the_normal_format_are_flushed() -> None:
-    threads = torch.get_num_threads()
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_numbers_below_the_normal_format_are_flushed_meanwhile(asked_before) -> None:
+    def product() -> float:
+        return (torch.full((1,), 1e-38) * 0.1).item()
+
     try:
-        torch.set_flush_denormal(False)
-        assert (torch.full((1,), 1e-38) * 0.1).item() > 0  # so that the next line can fail
-        prepare_processor(None)
-        assert (torch.full((1,), 1e-38) * 0.1).item() == 0
-        assert torch.get_num_threads() == threads
-        prepare_processor(threads + 1)
-        assert torch.get_num_threads() == threads + 1
+        torch.set_flush_denormal(asked_before)
+        with flushing_denormals():
+            assert product() == 0
+        assert (product() == 0) is asked_before
     finally:
-        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)

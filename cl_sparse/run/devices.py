@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -28,15 +29,18 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda")
 
 
-def prepare_processor(threads: int | None) -> None:
-    """Set the number of threads (None: as torch chooses), and let numbers below the normal format be 0.
+@contextmanager
+def flushing_denormals() -> Iterator[None]:
+    """Let numbers below the normal format (1.2e-38) be 0 meanwhile, in this thread and those that torch starts from it.
 
-    They are those below 1.2e-38. Momentum that has died away is full of them, and each costs thirty times as much as
-    another. It holds for this thread and those that torch starts from it.
+    Momentum that has died away is full of them, and each costs a processor thirty times as much as another number.
     """
+    before = (torch.full((1,), 1e-38) * 0.1).item() == 0
     torch.set_flush_denormal(True)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 def note_slow_precision(configs: Iterable[ExperimentConfig], device: torch.device) -> None:

@@ -25,6 +25,7 @@ from cl_sparse.plugins import (
 )
 from cl_sparse.run import build, provenance
 from cl_sparse.run.checkpoint import VERSION, load_checkpoint, save_checkpoint, unfit
+from cl_sparse.run.devices import flushing_denormals
 from cl_sparse.run.evaluate import accuracy_row, recorder_for
 from cl_sparse.run.learner_state import learner_state, own_plugins, restore_learner
 from cl_sparse.run.methods import strategy_of
@@ -147,7 +148,8 @@ class Run:
         if not isinstance(self.learner, ClosedFormLearner):  # it passes once
             self.learner.train_epochs = self.config.epochs(len(self.record.steps))
         start = time.perf_counter()
-        self.learner.train(self.benchmark.train_stream[task], eval_streams=[])
+        with flushing_denormals():
+            self.learner.train(self.benchmark.train_stream[task], eval_streams=[])
         self.record.train_seconds.append(time.perf_counter() - start)
         self.record.steps.append(self.progress.steps)
         self.record.samples.append(self.progress.samples)

@@ -12,7 +12,7 @@ from cl_sparse.results import prepare_results_dir
 from cl_sparse.run import build
 from cl_sparse.run.alone import check_alone, prepare_checkpoints
 from cl_sparse.run.checkpoint import earlier_checkpoint
-from cl_sparse.run.devices import choose_device, note_slow_precision, prepare_processor
+from cl_sparse.run.devices import choose_device, note_slow_precision
 from cl_sparse.run.dry_run import print_estimates
 from cl_sparse.run.earlier import EarlierResults
 from cl_sparse.run.executors.base import Executor
@@ -44,7 +44,8 @@ def run(plan: RunPlan) -> int:
 def _run(plan: RunPlan) -> int:
     place = plan.place
     device = choose_device(place.device)
-    prepare_processor(place.threads)
+    if place.threads is not None:
+        torch.set_num_threads(place.threads)
     note_slow_precision((config for selection in plan.selections for config in selection.configs), device)
     earlier = EarlierResults(place.results_dir, place.data_root)
     groups = {selection.title: _jobs(plan, selection, earlier) for selection in plan.selections}

@@ -1,10 +1,11 @@
 """What a sweep would do: how many trials, where, and for how long."""
 
+import torch
 from rich import box
 from rich.table import Table
 
 from cl_sparse.output import ignore_avalanches_warnings
-from cl_sparse.run.devices import choose_device, prepare_processor
+from cl_sparse.run.devices import choose_device
 from cl_sparse.run.dry_run import print_estimates
 from cl_sparse.run.terminal import Terminal, print_whole
 from cl_sparse.sweep.plan import SweepPlan
@@ -19,7 +20,7 @@ def print_plan(plan: SweepPlan) -> None:
         UserError: an experiment cannot be built or timed.
     """
     ignore_avalanches_warnings()
-    prepare_processor(plan.place.threads or 1)
+    torch.set_num_threads(plan.place.threads or 1)
     console, trials = Terminal(), plan.trials()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for head in ("experiment", "points", "seeds of each", "seeds of the chosen one", "trials"):

@@ -3,6 +3,7 @@
 import time
 from contextlib import suppress
 
+import torch
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -15,7 +16,7 @@ from cl_sparse.report import accuracy_over_tasks_png, print_table, rows_of
 from cl_sparse.results import file_name_of
 from cl_sparse.run import build
 from cl_sparse.run.alone import prepare_checkpoints
-from cl_sparse.run.devices import choose_device, note_slow_precision, prepare_processor
+from cl_sparse.run.devices import choose_device, note_slow_precision
 from cl_sparse.run.earlier import EarlierResults
 from cl_sparse.run.executors.base import Executor
 from cl_sparse.run.executors.local import Local
@@ -120,7 +121,7 @@ def _check(plan: SweepPlan) -> Benchmark:
         The last one's.
     """
     device = choose_device(plan.place.device)
-    prepare_processor(plan.place.threads or 1)
+    torch.set_num_threads(plan.place.threads or 1)
     seed = plan.sweep.point_seeds[0]
     note_slow_precision((method.at({}) for method in plan.searches), device)
     for method in plan.searches:

@@ -25,7 +25,6 @@ import torch
 from cl_sparse.data.datasets import LoadedData, loaded_data, take_loaded
 from cl_sparse.errors import UserError
 from cl_sparse.output import ignore_avalanches_warnings
-from cl_sparse.run.devices import prepare_processor
 from cl_sparse.run.earlier import EarlierResults
 from cl_sparse.run.executors.base import TRIES, StoppedEarlyError, stamp
 from cl_sparse.run.plan import Workplace
@@ -237,7 +236,7 @@ class _Reports:
 def _work(config: dict[str, Any], place: Workplace, data: dict[Any, Any]) -> None:
     """Run one trial, in an actor of Ray's."""
     ignore_avalanches_warnings()
-    prepare_processor(place.threads or 1)
+    torch.set_num_threads(place.threads or 1)
     take_loaded(as_tensors(data))
     trial: Trial = config["trial"]
     resume = place.resume or stamp(trial.checkpoint(place.results_dir)) not in (None, config["before"])

@@ -12,9 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import torch
+
 from cl_sparse.errors import UserError
 from cl_sparse.output import ignore_avalanches_warnings
-from cl_sparse.run.devices import prepare_processor
 from cl_sparse.run.earlier import EarlierResults
 from cl_sparse.run.executors.base import stamp
 from cl_sparse.run.plan import Workplace
@@ -100,7 +101,7 @@ class SlurmTrial:
     def __call__(self) -> tuple[str | None, str | None]:
         """Run the trial; return the path of its result, or why there is none."""
         ignore_avalanches_warnings()
-        prepare_processor(self.place.threads or 1)
+        torch.set_num_threads(self.place.threads or 1)
         resume = self.place.resume or stamp(self.trial.checkpoint(self.place.results_dir)) not in (None, self.before)
         place = replace(self.place, resume=resume)
         earlier = EarlierResults(place.results_dir, place.data_root, same_code=place.sweep)

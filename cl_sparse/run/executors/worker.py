@@ -12,10 +12,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from cl_sparse.data.datasets import LoadedData, take_loaded
 from cl_sparse.errors import UserError
 from cl_sparse.output import ignore_avalanches_warnings
-from cl_sparse.run.devices import prepare_processor
 from cl_sparse.run.earlier import EarlierResults
 from cl_sparse.run.plan import Workplace
 from cl_sparse.run.trial import Trial, run_trial
@@ -86,7 +87,7 @@ def work(pipe: Connection, place: Workplace, data: LoadedData) -> None:
     signal.signal(signal.SIGTERM, _end)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     ignore_avalanches_warnings()
-    prepare_processor(place.threads or 1)
+    torch.set_num_threads(place.threads or 1)
     take_loaded(data)
     earlier = EarlierResults(place.results_dir, place.data_root, same_code=place.sweep)
     while True:
