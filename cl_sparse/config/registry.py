@@ -6,7 +6,7 @@ file and one line here.
 
 import importlib
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, get_type_hints
@@ -268,6 +268,21 @@ def _checked(model: type[Arguments], given: Mapping[str, object], key: str) -> d
     try:
         return model.model_validate(dict(given)).model_dump()
     except ValidationError as failure:
-        error = failure.errors()[0]
-        place = ".".join(str(part) for part in (key, *error["loc"]))
+        errors = failure.errors()
+        blamed = [error for error in errors if error["loc"][:1] == errors[0]["loc"][:1]]
+        paths = [_path(given, error["loc"]) for error in blamed]
+        deepest = max(range(len(blamed)), key=lambda i: len(paths[i]))  # of a union's kinds the one that was meant
+        place, error = ".".join((key, *paths[deepest])), blamed[deepest]
         raise ArgumentError(place, str(error.get("ctx", {}).get("error") or explain(error))) from None
+
+
+def _path(given: object, loc: Iterable[str | int]) -> list[str]:
+    """Return the parts of an error's place that are keys and indices of what was given; others name kinds."""
+    path: list[str] = []
+    for part in loc:
+        if (isinstance(given, Mapping) and part in given) or (isinstance(given, list) and isinstance(part, int)):
+            given = given[part]
+        elif path:
+            continue
+        path.append(str(part))
+    return path

@@ -1,4 +1,4 @@
-"""Where to compute."""
+"""Where to compute, and what a processor is told before."""
 
 import os
 import sys

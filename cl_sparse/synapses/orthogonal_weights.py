@@ -20,8 +20,8 @@ class OrthogonalWeights(Projection):
 
     With ``when: step`` it is computed as the authors do, from the mean input r of each mini-batch, before the step that
     the mini-batch is for, in the first task too: P ← P − k·kᵀ / (α + rᵀk) with k = P·r. So P counts mini-batches, and
-    learning slows down within a task as well. Their program for disjoint MNIST lets α fall geometrically within each
-    task, in hidden layers only.
+    learning slows down within a task as well; momentum goes on from task to task. Their program for disjoint MNIST lets
+    α fall geometrically within each task, in hidden layers only. Without that, nobody has to say where a task ends.
 
     Args:
         alpha: α, above 0; small: nothing old is touched, and little is learned. Or a list, an α for each layer that is
@@ -63,6 +63,8 @@ class OrthogonalWeights(Projection):
         super().__init__(leave, samples)
         self.alpha, self.alpha_end = alpha, alpha if alpha_end is None else alpha_end
         self.sees_steps = when == "step"
+        if self.sees_steps and alpha_end is None:
+            self.task_info = ("none", "none")
         self.projectors: dict[str, Tensor] = {}
         self._step, self._steps = 0, 1
 

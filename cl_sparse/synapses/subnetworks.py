@@ -74,7 +74,7 @@ class ChosenNet(PartsOfNet):
 def _largest(values: Tensor, n: int) -> Tensor:
     """Return which are the n largest, bool; of equal ones any."""
     if values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64):
-        least = np.partition(values.numpy(), len(values) - n)[len(values) - n]  # a tenth of topk's time
+        least = np.partition(values.numpy(), len(values) - n)[len(values) - n]  # faster than topk
         chosen = values >= float(least)
         if int(chosen.sum()) == n:
             return chosen

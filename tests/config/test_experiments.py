@@ -256,6 +256,14 @@ def test_an_entry_of_an_argument_that_is_a_mapping_can_be_set_alone() -> None:
         ("num_tasks=3", "--set num_tasks: unknown parameter, did you mean num_batch?"),
         ("plugins.replay=3", "--set plugins.replay: plugins.replay.ARGUMENT=VALUE is needed"),
         ("plugins=[{name: replay, mem_size: 0}]", "--set plugins.replay.mem_size: 0 is out of range: at least 1"),
+        (
+            "plugins=[{name: orthogonal_weights, alpha: [0.1, x]}]",
+            "--set plugins.orthogonal_weights.alpha.1: 'x' is text: a number is needed",
+        ),
+        (
+            "plugins=[{name: orthogonal_weights, alpha: x}]",
+            "--set plugins.orthogonal_weights.alpha: 'x' is text: a number is needed",
+        ),
         ("plugin.replay.mem_size=3", "--set plugin.replay.mem_size: unknown parameter"),
     ],
 )

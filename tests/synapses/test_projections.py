@@ -157,6 +157,12 @@ def test_learning_at_every_step_is_the_authors_recursion(optimizer: str) -> None
         torch.testing.assert_close(ours, expected)
 
 
+def test_who_learns_step_by_step_need_not_be_told_where_a_task_ends() -> None:
+    assert OrthogonalWeights(when="step").task_info == ("none", "none")
+    assert OrthogonalWeights(when="step", alpha_end=0.1).task_info == ("boundaries", "none")
+    assert OrthogonalWeights().task_info == ("boundaries", "none")
+
+
 def inputs_of(net: nn.Module, layers: list[str], x: Tensor) -> dict[str, Tensor]:
     seen: dict[str, Tensor] = {}
     hooks = [
