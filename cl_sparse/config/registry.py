@@ -279,9 +279,10 @@ def _checked(model: type[Arguments], given: Mapping[str, object], key: str) -> d
 def _path(given: object, loc: Iterable[str | int]) -> list[str]:
     """Return the parts of an error's place that are keys and indices of what was given; others name kinds."""
     path: list[str] = []
+    inner: Any = given
     for part in loc:
-        if (isinstance(given, Mapping) and part in given) or (isinstance(given, list) and isinstance(part, int)):
-            given = given[part]
+        if part in (range(len(inner)) if isinstance(inner, list) else inner if isinstance(inner, Mapping) else ()):
+            inner = inner[part]
         elif path:
             continue
         path.append(str(part))
