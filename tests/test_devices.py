@@ -3,6 +3,8 @@ that skip without CUDA.
 """
 
 import os
+import resource
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 
 from cl_sparse.layers import KWinners2d, SparseLinear, SparseWeights, Winners, normalize_sparse_weights, rezero_weights
 from cl_sparse.plugins import Replay, SparsityProbe
-from cl_sparse.run.devices import choose_device, flushing_denormals, note_slow_precision
+from cl_sparse.run.devices import choose_device, flushing_denormals, keep_freed_memory, note_slow_precision
 from cl_sparse.run.one_run import Observer, Run
 from tests.conftest import small_benchmark, small_config
 from tests.learner_examples import LEARNERS
@@ -196,3 +198,13 @@ def test_numbers_below_the_normal_format_are_flushed_meanwhile(asked_before) -> 
         assert (product() == 0) is asked_before
     finally:
         torch.set_flush_denormal(False)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is told to glibc")
+def test_memory_that_was_freed_is_kept() -> None:
+    keep_freed_memory()
+    torch.full((16 * 2**20,), 1.0)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.full((16 * 2**20,), 1.0)  # 64 MB, 16,384 pages
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 1000

@@ -1,5 +1,6 @@
 """The shape all models share: features, then a classifier that may look at the task labels."""
 
+import torch
 from torch import Tensor, nn
 
 from cl_sparse.layers.consumers import WEIGHT_LAYERS, Consumers, consumers_of
@@ -38,3 +39,11 @@ class FeatureClassifier(nn.Module):
         """
         logits: Tensor = self.classifier(self.features(x), task_labels)
         return logits
+
+
+class ImageClassifier(FeatureClassifier):
+    """A net of convolutions. Its maps lie channels last in memory: on a CPU a step takes about half as long so."""
+
+    def forward(self, x: Tensor, task_labels: Tensor | None = None) -> Tensor:
+        """Return the logits (B, n_outputs) of images (B, C, H, W), see ``FeatureClassifier``."""
+        return super().forward(x.contiguous(memory_format=torch.channels_last), task_labels)

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from torch import nn
 
-from cl_sparse.models.base import FeatureClassifier
+from cl_sparse.models.base import ImageClassifier
 from cl_sparse.models.blocks import Sparsity, conv_block, linear_block
 from cl_sparse.models.compute import fit_head
 from cl_sparse.models.heads import HeadFactory
 
 
-class SimpleCNN(FeatureClassifier):
+class SimpleCNN(ImageClassifier):
     """Convolutions, hidden layers as in the MLP, head. Unless told otherwise two, 5×5, without padding or pooling.
 
     A convolution is followed by ReLU, sparse also by k-winners among the channels of each location, then by pooling;

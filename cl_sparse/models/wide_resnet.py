@@ -5,7 +5,7 @@ from collections import OrderedDict
 from torch import Tensor, nn
 
 from cl_sparse.layers.consumers import Consumers, consumers_of
-from cl_sparse.models.base import FeatureClassifier
+from cl_sparse.models.base import ImageClassifier
 from cl_sparse.models.heads import HeadFactory
 
 _STEM = 16  # channels of the first convolution
@@ -46,7 +46,7 @@ class PreActivationBlock(nn.Module):
         return out
 
 
-class WideResNet(FeatureClassifier):
+class WideResNet(ImageClassifier):
     """Convolution 3×3 → three groups of residual blocks → norm → ReLU → mean of each map → head.
 
     WRN-d-k has depth d = 6·blocks + 4 and widen factor k. The second and third group halve the maps. All weights are

@@ -15,6 +15,7 @@ from cl_sparse.config import ExperimentConfig
 from cl_sparse.errors import UserError
 from cl_sparse.plugins import DivergedError, Plugin
 from cl_sparse.run import build
+from cl_sparse.run.devices import keep_freed_memory
 from cl_sparse.run.evaluate import accuracy_row, recorder_for
 from cl_sparse.run.methods import strategy_of
 from cl_sparse.run.progress import planned_steps
@@ -66,6 +67,7 @@ class Stopwatch(Plugin):
 
 def estimate(config: ExperimentConfig, seed: int, data_root: Path | None, device: torch.device) -> Estimate:
     """Time a few training steps and the test of one task; extrapolate to one run of the experiment."""
+    keep_freed_memory()
     benchmark = build.build_benchmark(config, seed, data_root).to(device)
     watch, recorder = Stopwatch(), recorder_for(benchmark)
     model = build.build_model(config, benchmark, seed, device).to(device)

@@ -25,7 +25,7 @@ from cl_sparse.plugins import (
 )
 from cl_sparse.run import build, provenance
 from cl_sparse.run.checkpoint import VERSION, load_checkpoint, save_checkpoint, unfit
-from cl_sparse.run.devices import flushing_denormals
+from cl_sparse.run.devices import flushing_denormals, keep_freed_memory
 from cl_sparse.run.evaluate import accuracy_row, recorder_for
 from cl_sparse.run.learner_state import learner_state, own_plugins, restore_learner
 from cl_sparse.run.methods import strategy_of
@@ -124,6 +124,7 @@ class Run:
         Raises:
             UserError: if the checkpoint cannot be written; the one of the task before is still there.
         """
+        keep_freed_memory()
         stopped = None
         if not self.record.steps:
             self._measure_untrained()

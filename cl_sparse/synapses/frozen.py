@@ -96,7 +96,7 @@ class Frozen(Mechanism):
     def after_step(self, step: Step) -> None:
         """Add −g·Δw to the path integrals of the synapses that took part."""
         for name, touched in step.touched.items() if self.rule == "path" else ():
-            touched.add(self.path[name], touched.grad * -touched.change)
+            touched.add_fall(self.path[name])
 
     @torch.no_grad()
     def after_task(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:

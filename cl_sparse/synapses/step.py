@@ -48,6 +48,13 @@ class Touched:
         else:
             numbers.index_put_(self.at, terms, accumulate=True)
 
+    def add_fall(self, path: Tensor) -> None:
+        """Add to ``path``, in the shape of the parameter, each entry's part of the fall of the loss, −g·Δw."""
+        if self.at is None:
+            path.addcmul_(self.grad, self.change, value=-1)
+        else:
+            self.add(path, self.grad * -self.change)
+
     def once(self) -> Touched:
         """Return the same with each entry there once and its gradients summed: for counts, signs and largest values."""
         if self.at is None:

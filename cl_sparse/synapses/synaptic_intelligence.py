@@ -70,11 +70,10 @@ class SynapticIntelligence(Quadratic):
     def after_step(self, step: Step) -> None:
         """Add −g·Δw to the path integrals of the synapses that took part."""
         for name, touched in step.touched.items():
-            grad = touched.grad
+            touched.add_fall(self.path[name])
             if touched.at is None and self.mode == "penalty":
-                before = self.ledger.parameters()[name].detach() - touched.change
-                grad = grad - 2 * self.c * self.importance[name] * (before - self.anchor[name])
-            touched.add(self.path[name], grad * -touched.change)
+                pull = (touched.now - touched.change).sub_(self.anchor[name]).mul_(self.importance[name])
+                self.path[name].addcmul_(pull, touched.change, value=2 * self.c)
         super().after_step(step)
 
     @torch.no_grad()

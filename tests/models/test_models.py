@@ -270,3 +270,26 @@ def test_a_head_may_be_as_sparse_as_the_rest(head: str, weights: str) -> None:
         assert found.n_live == round(0.2 * 30) * found.shape[0]
     assert isinstance(net, SimpleMLP)
     assert net.consumers()["features.fc2"].readers == tuple(found.layer for found in in_head)
+
+
+@pytest.mark.parametrize("sparsify", [False, True])
+def test_maps_lie_channels_last_and_have_the_same_values(sparsify: bool) -> None:
+    torch.manual_seed(0)
+    sparse = {"percent_on_conv": 0.3, "percent_on_fc": 0.5, "weight_sparsity_conv": 0.5} if sparsify else {}
+    net = SimpleCNN((3, 12, 12), HEADS["single"], hidden_units=8, pool=2, padding=True, sparsify=sparsify, **sparse)
+    net.eval()  # in training mode the second pass would find other duty cycles
+    x = torch.randn(4, 3, 12, 12)
+    seen = []
+    handle = net.features.conv1.register_forward_hook(lambda _, __, out: seen.append(out))
+    found = net(x)
+    found.square().sum().backward()
+    handle.remove()
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+    assert not seen[0].is_contiguous()
+    gradients = [parameter.grad.clone() for parameter in net.parameters()]
+    net.zero_grad()
+    plain = net.classifier(net.features(x))
+    plain.square().sum().backward()
+    torch.testing.assert_close(found, plain, rtol=1e-4, atol=1e-5)
+    for gradient, parameter in zip(gradients, net.parameters(), strict=True):
+        torch.testing.assert_close(gradient, parameter.grad, rtol=1e-3, atol=1e-4)

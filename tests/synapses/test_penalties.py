@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cl_sparse.synapses import AwareSynapses, ElasticWeights, Ledger, Quadratic, SynapticIntelligence, observing
 from cl_sparse.synapses.importance import sensitivity
+from cl_sparse.synapses.quadratic import Springs
 from tests.synapses.nets import NETS, OPTIMIZERS, batch, train_step
 
 KINDS = ["conv", "dense", "live", "masked"]
@@ -102,6 +103,15 @@ def test_sensitivity_of_means_over_samples(kind: str) -> None:
         torch.testing.assert_close(found, expected[name], rtol=1e-9, atol=1e-15)
     sums = [sum(float(found.sum()) for found in sensitivity(net, samples(0), n).values()) for n in (1, 3)]
     assert sums[1] < sums[0]  # samples cancel out
+
+
+def test_springs_are_their_formula_and_its_derivative() -> None:
+    torch.manual_seed(0)
+    weight, importance, anchor = torch.randn(3, 5, 4, dtype=torch.double)
+    weight = weight.mT.requires_grad_()  # not contiguous
+    importance, anchor = importance.mT.abs(), anchor.mT
+    assert torch.autograd.gradcheck(lambda w: Springs.apply(w, importance, anchor), weight)
+    torch.testing.assert_close(Springs.apply(weight, importance, anchor), (importance * (weight - anchor) ** 2).sum())
 
 
 def moved(net: nn.Module) -> dict[str, Tensor]:
