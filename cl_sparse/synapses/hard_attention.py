@@ -1,6 +1,7 @@
 """Hard attention to the task: each task learns which units it needs, and what they have learned is held."""
 
 from collections.abc import Iterable
+from functools import partial
 from itertools import pairwise
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ _EXPONENT = 50.0
 class AttentiveNet(PartsOfNet):
     """A net with an attention σ(s·e) per task and hidden unit, which its output is multiplied by.
 
-    ReLU(a·(Wx + b)) = a·ReLU(Wx + b), so it is the unit's weights and bias that are multiplied.
+    ReLU(a·z) = a·ReLU(z), so it is what comes into the activation that is multiplied, there where the layer gives it.
 
     Args:
         net: hidden layers with ReLU behind them, or anything else that passes a factor above 0 on.
@@ -47,15 +48,24 @@ class AttentiveNet(PartsOfNet):
         return torch.sigmoid(self.steepness_now * self.embedding(name)[task])
 
     def part(self, task: int) -> dict[str, Tensor]:
-        """Return the hidden layers' weights and biases, times the attention."""
-        parameters, own = dict(self.net.named_parameters()), {}
-        for name in self.key:
-            attention = self.attention(name, task)
-            weight = parameters[f"{name}.weight"]
-            own[f"{name}.weight"] = weight * attention.view(-1, *[1] * (weight.dim() - 1))
-            if f"{name}.bias" in parameters:
-                own[f"{name}.bias"] = parameters[f"{name}.bias"] * attention
-        return own
+        """Return nothing: all tasks share the parameters."""
+        return {}
+
+    def _compute(self, task: int, x: Tensor) -> Tensor:
+        hooks = [
+            self.net.get_submodule(layer).register_forward_hook(partial(_attend, self.attention(name, task)))
+            for layer, name in zip(self.net.consumers(), self.key, strict=True)
+        ]
+        try:
+            return super()._compute(task, x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+def _attend(attention: Tensor, _: nn.Module, __: tuple[Tensor, ...], out: Tensor) -> Tensor:
+    """Multiply what a layer gives, (B, units, ...), by the attention to each unit."""
+    return out * attention.view(-1, *[1] * (out.dim() - 2))
 
 
 class HardAttention(TaskParts):
