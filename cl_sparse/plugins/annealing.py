@@ -7,7 +7,7 @@ from cl_sparse.plugins.base import Plugin
 
 
 class AnnealWinners(Plugin):
-    """Let the number of winners fall linearly from many to the layer's own, epoch by epoch, in the first task.
+    """Let the number of winners fall linearly from many to the layer's own in the first half of the first task.
 
     All units learn something before only few win, so that none is dead from the start (Bricken et al. 2023, "Sparse
     distributed memory is a continual learner").
@@ -28,12 +28,15 @@ class AnnealWinners(Plugin):
         self.start = start
         self._own: dict[KWinnersBase, tuple[int, int]] = {}
 
-    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
-        """Set the number of winners of the epoch that begins."""
-        layers = [module for module in strategy.model.modules() if isinstance(module, KWinnersBase)]
-        first, epoch = strategy.clock.train_exp_counter == 0, strategy.clock.train_exp_epochs
-        along = min(1.0, epoch / max(1, strategy.train_epochs - 1)) if first else 1.0
-        for layer in layers:
+    def before_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
+        """Set the number of winners of the step that begins."""
+        if strategy.clock.train_exp_counter:
+            return
+        half = strategy.train_epochs * len(strategy.dataloader) / 2
+        along = min(1.0, strategy.clock.train_exp_iterations / half)
+        for layer in strategy.model.modules():
+            if not isinstance(layer, KWinnersBase):
+                continue
             k, k_inference = self._own.setdefault(layer, (layer.k, layer.k_inference))
             many = max(k, round(self.start * layer.n))
             now = round(many + (k - many) * along)

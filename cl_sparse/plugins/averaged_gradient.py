@@ -17,7 +17,8 @@ class AveragedGradient(Replay):
 
     Samples are stored as ``Replay`` stores them. At each step the gradient g_ref of the loss of a mini-batch of them,
     drawn anew, is compared with the gradient g: where g·g_ref < 0, g becomes g − (g·g_ref / g_ref·g_ref)·g_ref (eq.
-    11). Looking at stored samples moves no duty cycle and drops no unit.
+    11), in all parameters, heads of earlier tasks included. What an optimizer remembers is not projected. Looking at
+    stored samples moves no duty cycle and drops no unit.
 
     Args:
         mem_size: samples kept, an equal share for every task seen.
@@ -44,14 +45,14 @@ class AveragedGradient(Replay):
         """Project the gradient, where it would raise the loss of what is stored."""
         if not self.memory:
             return
-        parameters = [parameter for parameter in strategy.model.parameters() if parameter.grad is not None]
+        parameters = [parameter for parameter in strategy.model.parameters() if parameter.requires_grad]
         reference = self._reference(strategy, parameters)
         along = _dot([(p.grad, r) for p, r in zip(parameters, reference, strict=True)])
         if along < 0:
             share = along / _dot([(r, r) for r in reference])
             for parameter, part in zip(parameters, reference, strict=True):
-                if part is not None and parameter.grad is not None:
-                    parameter.grad -= share * part
+                if part is not None:
+                    parameter.grad = -share * part if parameter.grad is None else parameter.grad - share * part
 
     def _reference(self, strategy: Any, parameters: list[torch.nn.Parameter]) -> list[Tensor | None]:
         memory = torch.cat(self.memory)

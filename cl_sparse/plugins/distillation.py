@@ -17,7 +17,8 @@ class Distillation(Plugin):
     A copy of the net is kept as it was after the last task. The loss gets, for each mini-batch, T²·KL(old‖new) between
     the softmax at temperature T of its outputs and the net's (their eq. 3 up to a constant; T² keeps gradients
     comparable, Hinton et al. 2015), summed over the heads of the earlier tasks where each task has its own. With one
-    head in a class-incremental stream, it is over the classes seen until then.
+    head it is over the outputs of the classes seen until then: in a class-incremental stream the new ones' are free.
+    The authors train a new head alone at first; here all weights are trained from the start.
 
     Works with any strategy of Avalanche's whose loss is ``strategy.loss`` before the backward pass.
 
@@ -68,8 +69,8 @@ class Distillation(Plugin):
         """Keep the net as it is now."""
         if needs_labels(strategy.model):
             self._tasks = sorted({*self._tasks, *strategy.experience.task_labels})
-        if getattr(strategy, "loss_outputs", "all") != "all":
-            self._classes = sorted(strategy.classes_seen)
+        else:
+            self._classes = sorted({*self._classes, *_classes_of(strategy)})
         self._weights = {name: value.detach().clone() for name, value in strategy.model.state_dict().items()}
         self._keep(strategy.model)
 
@@ -107,3 +108,10 @@ class Distillation(Plugin):
     def carried_bytes(self) -> int:
         """Return the bytes of the net that is kept."""
         return sum(value.nbytes for value in (self._weights or {}).values())
+
+
+def _classes_of(strategy: Any) -> set[int]:
+    """Return the classes that the task has; of a stream with numbers for targets none."""
+    if hasattr(strategy, "classes_seen"):
+        return set(strategy.classes_seen)
+    return {int(label) for label in strategy.experience.classes_in_this_experience}

@@ -52,13 +52,13 @@ class Packed(TaskParts):
     """PackNet (Mallya and Lazebnik 2018).
 
     A task trains all weights that no earlier one owns. Then, in each layer, those with the largest magnitude become
-    its own and the rest are set to zero and free again; the task trains its own on for the remaining epochs. What is
+    its own and the rest are set to zero and free again; the task trains its own on for the remaining steps. What is
     owned never changes, bit for bit, and the task's label tells at test which weights take part. Biases and
     normalisation are trained by the first task only.
 
     Args:
         share: of each layer's free weights that a task keeps; None: such that all tasks own equally many.
-        retrain: share of the epochs that are for training on what was kept; of a single epoch there is none.
+        retrain: share of the steps that are for training on what was kept.
         leave: parameters that belong to no task, as shell patterns of their names: a head per task.
 
     Raises:
@@ -74,7 +74,7 @@ class Packed(TaskParts):
             float | None, Field(gt=0, le=1, description="Of the free weights that a task keeps; null: equal shares.")
         ] = None,
         retrain: Annotated[
-            float, Field(ge=0, lt=1, description="Share of the epochs to train on with what was kept.")
+            float, Field(ge=0, lt=1, description="Share of the steps to train on with what was kept.")
         ] = 0.5,
         leave: Annotated[
             list[str] | None,
@@ -97,13 +97,18 @@ class Packed(TaskParts):
     @torch.no_grad()
     def before_task(self, task: int) -> None:
         """Let the task train what is free."""
-        self.net.open_task = task
+        self.net.open_task, self._free_steps = task, 0
         free = {name: (self.net.owner(name) == _FREE) for name in self.net.owned}
         self._let_through(free, others=task == 0)
 
     def before_epoch(self, epoch: int, epochs: int, steps: int) -> None:
-        """Choose, once the epochs of free training are over."""
-        if self.net.open_task >= 0 and epoch >= 1 and epoch >= round((1 - self.retrain) * epochs):
+        """Count the steps of free training that are left."""
+        self._free_steps = round((1 - self.retrain) * epochs * steps) - epoch * steps
+
+    def after_step(self, step: object) -> None:
+        """Choose, once they are over."""
+        self._free_steps -= 1
+        if self._free_steps == 0:
             self._choose(self.net.open_task)
 
     def after_task(self, task: int, batches: Iterable[tuple[Tensor, ...]]) -> None:

@@ -15,7 +15,7 @@ from avalanche.training.supervised import Naive
 
 from benchmarks import SplitDigits
 from cl_sparse.data import ids
-from cl_sparse.models import MultiHead, SimpleMLP
+from cl_sparse.models import MultiHead, SimpleMLP, SingleHead
 from cl_sparse.plugins import AveragedGradient, DarkReplay, Distillation, Dumb, Plugin
 from cl_sparse.strategies import Learner, MultiTask
 from cl_sparse.synapses import observing
@@ -145,14 +145,24 @@ def test_gdumb_trains_a_fresh_net_on_a_balanced_memory(make_run, tmp_path):
             if not strategy.clock.train_exp_epochs:
                 state = strategy.model.state_dict()
                 assert all(torch.equal(value, start[name]) for name, value in state.items())
-                seen.append([len(kept) for kept in dumb.memory.values()])
+                seen.append([len(ids) for (ids,) in dumb.memory.values()])
 
     run.learner.plugins.append(First())
     stats = run.run(tmp_path / "c.pt")
     assert seen == [[20] * 2, [10] * 4, [7] * 4 + [6] * 2, [5] * 8, [4] * 10]
     assert stats["samples"] == [80] * 5
     own = [set(ids(experience.dataset).tolist()) for experience in run.benchmark.train_stream]
-    assert all(set(kept.tolist()) <= own[place // 2] for place, kept in enumerate(dumb.memory.values()))
+    assert all(set(kept.tolist()) <= own[place // 2] for place, (kept,) in enumerate(dumb.memory.values()))
+
+
+def test_gdumb_stores_every_task_where_all_have_the_same_classes(make_run, tmp_path):
+    """Else the first task would fill every class's share."""
+    run = make_run(scenario="domain", plugins=[{"name": "dumb", "mem_size": 41}])
+    dumb = next(plugin for plugin in run.learner.plugins if isinstance(plugin, Dumb))
+    run.run(tmp_path / "c.pt")
+    assert [[len(ids) for ids in kept] for kept in dumb.memory.values()] == [[5, 4, 4, 4, 4], [4] * 5]
+    own = [set(ids(experience.dataset).tolist()) for experience in run.benchmark.train_stream]
+    assert all(set(kept[task].tolist()) <= own[task] for kept in dumb.memory.values() for task in range(5))
 
 
 def test_distillation_is_the_papers_loss():
@@ -160,7 +170,7 @@ def test_distillation_is_the_papers_loss():
     net = nn.Sequential(nn.Linear(3, 4))
     lwf = Distillation(strength=0.5, temperature=3.0, balanced=True)
     x = torch.randn(5, 3)
-    experience = SimpleNamespace(current_experience=0, task_labels=[0])
+    experience = SimpleNamespace(current_experience=0, task_labels=[0], classes_in_this_experience=range(4))
     strategy = SimpleNamespace(model=net, mb_x=x, mb_y=None, mb_task_id=None, experience=experience)
     lwf.after_training_exp(strategy)
     old = net(x).detach()
@@ -172,6 +182,63 @@ def test_distillation_is_the_papers_loss():
     p, q = (old / 3).softmax(1), (net(x) / 3).softmax(1)
     part = 0.5 * 9 * (p * (p.log() - q.log())).sum(1).mean()
     torch.testing.assert_close(strategy.loss, 2.0 / 2 + part / 2)
+
+
+def test_distillation_leaves_new_classes_free_where_they_have_outputs_of_their_own():
+    lwf = Distillation()
+    strategy = silent(Learner, model=SimpleMLP((1, 8, 8), lambda n: SingleHead(n, 10), hidden_units=9), plugins=[lwf])
+    free, held = [], []
+
+    class Added(Plugin):
+        def before_backward(self, strategy: Any, **kwargs: Any) -> None:
+            strategy.mb_output.retain_grad()
+
+        def before_update(self, strategy: Any, **kwargs: Any) -> None:
+            found = strategy.mb_output.grad.clone()
+            (plain,) = torch.autograd.grad(strategy.criterion(), strategy.mb_output)
+            added = (found - plain).abs().sum(0)
+            free.append(float(added[2:].max()))
+            held.append(float(added[:2].max()))
+
+    strategy.plugins.append(Added())
+    stream = SplitDigits(scenario="class").train_stream
+    strategy.train(stream[0], eval_streams=[])
+    assert lwf._classes == [0, 1]
+    free.clear(), held.clear()
+    strategy.train(stream[1], eval_streams=[])
+    assert max(free) < 1e-6 < 1e-3 < max(held)
+    assert lwf._classes == [0, 1, 2, 3]
+
+
+def test_agem_moves_the_heads_of_earlier_tasks():
+    """The gradient of what is stored is taken in all parameters, those included that the new task's loss has not."""
+    benchmark = SplitDigits(scenario="task")
+    agem, pairs = AveragedGradient(mem_size=40, batch_size_mem=40), []
+
+    class Before(Plugin):
+        def before_update(self, strategy: Any, **kwargs: Any) -> None:
+            self.gradient = gradient(strategy)
+
+    def compare(strategy: Any) -> None:
+        if not agem.memory:
+            return
+        with observing(strategy.model):
+            x, y, told = agem.stream.batch(torch.cat(agem.memory))
+            loss = nn.functional.cross_entropy(strategy.model(x, told), y)
+        found = torch.autograd.grad(loss, list(strategy.model.parameters()), allow_unused=True)
+        parts = [
+            torch.zeros_like(p) if g is None else g for p, g in zip(strategy.model.parameters(), found, strict=True)
+        ]
+        pairs.append((before.gradient, torch.cat([part.flatten() for part in parts]), gradient(strategy)))
+
+    before = Before()
+    strategy = silent(Learner, model=plain_net(), plugins=[before, agem, Watch(compare)])
+    for experience in benchmark.train_stream[:3]:
+        strategy.train(experience, eval_streams=[])
+    projected = [(g, ref, now) for g, ref, now in pairs if float(g @ ref) < 0]
+    assert projected
+    for g, ref, now in projected:
+        torch.testing.assert_close(now, g - (g @ ref) / (ref @ ref) * ref, rtol=1e-3, atol=1e-5)
 
 
 def test_distillation_holds_the_heads_of_earlier_tasks():

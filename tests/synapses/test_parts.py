@@ -219,6 +219,16 @@ def test_packnet_keeps_the_largest_of_the_free() -> None:
         assert torch.equal(now[name][theirs], weights[name][theirs])
 
 
+@pytest.mark.parametrize(("epochs", "retrain", "free"), [(1, 0.0, 3), (1, 0.4, 2), (2, 0.5, 3), (4, 0.1, 11)])
+def test_packnet_trains_on_what_was_kept_for_a_share_of_the_steps(epochs: int, retrain: float, free: int) -> None:
+    net, ledger, packed = made("packed")
+    packed.retrain = retrain
+    open_before = []
+    ledger.optimizer.register_step_pre_hook(lambda *_: open_before.append(net.open_task == 0))
+    learn(net, ledger, 0, epochs=epochs)
+    assert open_before == [True] * free + [False] * (3 * epochs - free)
+
+
 def test_the_gradient_reaches_scores_as_if_they_were_the_mask() -> None:
     net, ledger, _ = made("winning")
     ledger.before_task(0)
