@@ -135,6 +135,7 @@ LEARNERS = {
     },
     "hard_attention": {"train_ep": 3, "plugins": [{"name": "hard_attention"}]},
     "nispa": {**SPARSE, "percent_on_fc": 1.0, "train_ep": 3, "plugins": [{"name": "nispa", "phases": 5}]},
+    "distributed_memory": {**SPARSE, "plugins": [{"name": "distributed_memory", "switch": 60}]},
     "space_net": {
         **SPARSE,
         "percent_on_fc": 1.0,

@@ -128,6 +128,7 @@ PLUGINS: dict[str, Method] = {
     "cumulative": Method("cl_sparse.plugins:Cumulative", Arguments),
     "joint": Method("cl_sparse.plugins:Joint", Arguments),
     "fresh_steps": Method("cl_sparse.synapses.fresh_steps:FreshSteps"),
+    "distributed_memory": Method("cl_sparse.synapses.distributed_memory:DistributedMemory", known_as="sdmlp"),
     "space_net": Method("cl_sparse.synapses.space_net:SpaceNet"),
     "dynamic_connectivity": Method("cl_sparse.synapses.dynamic_connectivity:DynamicConnectivity", known_as="rigl"),
     "set_layers": Method("cl_sparse.synapses.set_layers:SetLayers", known_as="set"),

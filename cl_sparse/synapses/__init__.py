@@ -5,6 +5,7 @@ from cl_sparse.synapses.aware_synapses import AwareSynapses
 from cl_sparse.synapses.block_growth import BlockGrowth
 from cl_sparse.synapses.context_gates import ContextGates
 from cl_sparse.synapses.context_means import ContextMeans
+from cl_sparse.synapses.distributed_memory import DistributedMemory
 from cl_sparse.synapses.distribution import distribute_synapses
 from cl_sparse.synapses.dynamic_connectivity import DynamicConnectivity
 from cl_sparse.synapses.elastic_weights import ElasticWeights
@@ -51,6 +52,7 @@ __all__ = [
     "BlockGrowth",
     "ContextGates",
     "ContextMeans",
+    "DistributedMemory",
     "DynamicConnectivity",
     "ElasticWeights",
     "FlexibleWidth",
