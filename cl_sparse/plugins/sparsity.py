@@ -23,8 +23,8 @@ def active_counts(output: Tensor | Winners) -> Tensor:
     """
     if isinstance(output, Winners):
         return output.on_counts()
-    active = torch.empty_like(output, dtype=torch.float32)
-    torch.gt(output, 0, out=active)
+    values = output.float()  # torch compares 16 bits with 32 several times as slowly
+    active = torch.gt(values, 0, out=torch.empty_like(values))
     return active.sum(dim=[d for d in range(active.dim()) if d != 1])
 
 

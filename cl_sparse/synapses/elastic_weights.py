@@ -20,7 +20,8 @@ class ElasticWeights(Quadratic):
 
     - (c/2)·Σ_t Σ F_t·(w − w_t*)², a spring per task; their sum is one spring, of strength ΣF_t, to the mean of the w_t*
       weighted by F_t, and a constant, so two numbers per synapse are kept however many tasks there are; or
-    - with ``decay`` γ, (c/2)·Σ F̃·(w − w*)², F̃ ← γ·F̃ + F, w* being the weights after the last task.
+    - with ``decay`` γ, (c/2)·Σ F̃·(w − w*)², F̃ ← γ·F̃ + F, w* being the weights after the last task. Each F is as it
+      is; the authors scale it, for tasks whose gradients are of different sizes.
 
     A synapse that grows later has no importance.
 

@@ -17,6 +17,8 @@ from cl_sparse.synapses.task_parts import TaskParts
 class ChosenNet(PartsOfNet):
     """A net with a score per weight; a task computes with the weights of the highest scores.
 
+    They are the highest as the papers say; the authors' programs rank by absolute value.
+
     Args:
         net: any.
         n_tasks: tasks that there will be.
