@@ -203,8 +203,10 @@ def test_numbers_below_the_normal_format_are_flushed_meanwhile(asked_before) -> 
 @pytest.mark.skipif(sys.platform != "linux", reason="it is told to glibc")
 def test_memory_that_was_freed_is_kept() -> None:
     keep_freed_memory()
+    pages = 2**26 // resource.getpagesize()
     torch.full((16 * 2**20,), 1.0)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(10):
-        torch.full((16 * 2**20,), 1.0)  # 64 MB, 16,384 pages
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 1000
+        torch.full((16 * 2**20,), 1.0)  # 64 MB
+    fetched = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    assert fetched < 5 * pages  # a place for it may be found once more; otherwise they are 10 * pages
