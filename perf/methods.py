@@ -11,7 +11,7 @@ FAMILY = "permuted_mnist_10_"
 PLAIN = "sequential"
 VARIANTS = ("_tuned", "_wide")  # of the same methods
 LEFT_OUT = ("joint", "gdumb", "narrow")  # the first two train otherwise than task after task; the last is another net
-SMALL = {"num_batch": 2, "train_ep": 1, "train_subset": 12_800, "test_subset": 1000, "record_stats": False}
+SMALL = {"num_batch": 2, "train_ep": 2, "train_subset": 6400, "test_subset": 1000, "record_stats": False}
 
 
 def run(rounds: int = 5) -> list[dict[str, object]]:

@@ -42,7 +42,7 @@ class FeatureClassifier(nn.Module):
 
 
 class ImageClassifier(FeatureClassifier):
-    """A net of convolutions. Its maps lie channels last in memory: on a CPU a step takes about half as long so."""
+    """A net of convolutions. Its maps lie channels last in memory: on a CPU a step takes a quarter less time so."""
 
     def forward(self, x: Tensor, task_labels: Tensor | None = None) -> Tensor:
         """Return the logits (B, n_outputs) of images (B, C, H, W), see ``FeatureClassifier``."""
