@@ -103,7 +103,11 @@ def fisher(
 
 
 def fisher_factors(
-    model: nn.Module, batches: Batches, generator: torch.Generator, of: Likelihood | None = None
+    model: nn.Module,
+    batches: Batches,
+    generator: torch.Generator,
+    of: Likelihood | None = None,
+    layers: dict[str, nn.Module] | None = None,
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Return A and B of each layer, B⊗A being close to the Fisher information about its weights and biases.
 
@@ -116,12 +120,13 @@ def fisher_factors(
         batches: ``(x, y, task labels)``.
         generator: draws y.
         of: the likelihood, and of which samples; None: of the net's predictions, all.
+        layers: of :func:`weight_layers`, those that are asked about; None: all.
 
     Returns:
         (inputs + 1, inputs + 1) and (units, units), double, by the name of each layer that was called.
     """
     of = of or Likelihood()
-    layers, seen = weight_layers(model), 0
+    layers, seen = weight_layers(model) if layers is None else layers, 0
     sums: dict[str, tuple[Tensor, Tensor]] = {}
     rows: dict[str, int] = {}
     with observing(model):

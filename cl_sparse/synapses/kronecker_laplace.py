@@ -1,6 +1,7 @@
 """Weights held to where they were by springs between them: curvature in Kronecker factors, one pair for each layer."""
 
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
 import torch
@@ -39,6 +40,7 @@ class KroneckerLaplace(Mechanism):
         temperature: of the predictions, see ``Likelihood``; 1, as in the paper.
         every: steps from one pull to the next; each costs four products of the size of the layer.
         output: what the loss takes outputs for, see ``Likelihood``.
+        leave: layers without springs, as shell patterns of their names: those that another mechanism preserves.
 
     Raises:
         ValueError: a number is out of range.
@@ -57,10 +59,12 @@ class KroneckerLaplace(Mechanism):
         temperature: Annotated[float, Field(ge=0.01, le=100, description=TEMPERATURE)] = 1.0,
         every: Annotated[int, Field(ge=1, description="Steps from one pull to the next.")] = 10,
         output: Annotated[Literal["softmax", "gaussian"], Field(description=OUTPUT)] = "softmax",
+        leave: Annotated[list[str] | None, Field(description="Layers without springs, as patterns of names.")] = None,
     ) -> None:
         if not c >= 0 or every < 1:
             raise ValueError(f"c must be at least 0, every at least 1, not {c}, {every}")
         self.c, self.every, self.likelihood = c, every, Likelihood(labels, samples, temperature, output)
+        self.leave = tuple(leave or ())
 
     def attach(self, ledger: Ledger, generator: torch.Generator) -> None:
         """Start with nothing held.
@@ -68,7 +72,8 @@ class KroneckerLaplace(Mechanism):
         Raises:
             ValueError: a parameter belongs to no linear layer or convolution, or a layer stores its live synapses only.
         """
-        self.layers = weight_layers(ledger.model)
+        layers = weight_layers(ledger.model)
+        self.layers = {name: m for name, m in layers.items() if not any(fnmatchcase(name, p) for p in self.leave)}
         for found in ledger.synapses.values():
             if found.stored == "live":
                 raise ValueError(f"{found.layer} stores its live synapses only, which are not held together: mask them")
@@ -94,7 +99,7 @@ class KroneckerLaplace(Mechanism):
         """Make up for the last steps, and add the task's information."""
         self._pull()
         self._steps = 0
-        found = fisher_factors(self.ledger.model, batches, self.generator, self.likelihood)
+        found = fisher_factors(self.ledger.model, batches, self.generator, self.likelihood, self.layers)
         for name, (inputs, units) in found.items():
             old = self.factors.get(name, (torch.zeros_like(inputs), torch.zeros_like(units)))
             self._remember(name, (old[0] + inputs, old[1] + units), self.tasks.get(name, 0) + 1)

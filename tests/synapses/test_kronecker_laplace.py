@@ -200,3 +200,17 @@ def test_what_cannot_be_held_is_refused() -> None:
     normalised = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     with pytest.raises(ValueError, match="of no linear layer"):
         Ledger(normalised).attach(KroneckerLaplace())
+
+
+def test_layers_that_are_left_have_no_springs() -> None:
+    """Beside plain training: a layer that is left takes the same steps, the others are pulled."""
+    net, ledger = made("dense")
+    free, plain = made("dense")
+    laplace = KroneckerLaplace(c=30.0, labels="given", every=1, leave=["0"])
+    ledger.attach(laplace)
+    ledger.after_task(0, samples(0))
+    step_on(net, ledger, 0)
+    step_on(free, plain, 0)
+    for name, value in plain.current().items():
+        assert torch.equal(ledger.current()[name], value) == name.startswith("0."), name
+    assert set(laplace.factors) == {"2"}
