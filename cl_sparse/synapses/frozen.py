@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from cl_sparse.synapses.importance import fisher, sensitivity, use
+from cl_sparse.synapses.leaving import left_alone
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
 from cl_sparse.synapses.passes import readers_of, weight_layers
@@ -78,9 +79,10 @@ class Frozen(Mechanism):
 
         Raises:
             ValueError: a weight is of no layer whose synapses are known, and is not left free; or of one of which the
-                rule cannot tell how important they are.
+                rule cannot tell how important they are; or a pattern of ``leave`` matches no parameter.
         """
         known = ledger.synapses
+        left_alone(ledger.parameters(), self.leave)
         for name, parameter in ledger.parameters().items():
             if parameter.dim() > 1 and name not in known and not self._left(name):
                 raise ValueError(

@@ -1,7 +1,6 @@
 """Weights held to where they were by springs between them: curvature in Kronecker factors, one pair for each layer."""
 
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
 import torch
@@ -9,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from cl_sparse.synapses.importance import LABELS, OUTPUT, TEMPERATURE, Likelihood, fisher_factors
+from cl_sparse.synapses.leaving import left_alone
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
 from cl_sparse.synapses.passes import weight_layers
@@ -70,10 +70,12 @@ class KroneckerLaplace(Mechanism):
         """Start with nothing held.
 
         Raises:
-            ValueError: a parameter belongs to no linear layer or convolution, or a layer stores its live synapses only.
+            ValueError: a parameter belongs to no linear layer or convolution, or a layer stores its live synapses only;
+                or a pattern of ``leave`` matches no layer.
         """
         layers = weight_layers(ledger.model)
-        self.layers = {name: m for name, m in layers.items() if not any(fnmatchcase(name, p) for p in self.leave)}
+        left = left_alone(layers, self.leave)
+        self.layers = {name: layer for name, layer in layers.items() if name not in left}
         for found in ledger.synapses.values():
             if found.stored == "live":
                 raise ValueError(f"{found.layer} stores its live synapses only, which are not held together: mask them")

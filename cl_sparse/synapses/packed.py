@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cl_sparse.layers.parts import PartsOfNet, refuse_live
+from cl_sparse.synapses.leaving import left_alone
 from cl_sparse.synapses.task_parts import TaskParts
 
 _FREE = 32767
@@ -31,8 +32,9 @@ class PackedNet(PartsOfNet):
         super().__init__(net, n_tasks)
         self.open_task = -1
         self.owned: dict[str, str] = {}
+        left = left_alone(dict(net.named_parameters()), leave)
         for name, parameter in net.named_parameters():
-            if parameter.dim() > 1 and not any(fnmatchcase(name, pattern) for pattern in leave):
+            if parameter.dim() > 1 and name not in left:
                 self.owned[name] = f"owner_of_{name.replace('.', '_')}"
                 self.register_buffer(self.owned[name], torch.full_like(parameter, _FREE, dtype=torch.short))
 
@@ -89,7 +91,7 @@ class Packed(TaskParts):
         """Return the net in which weights have owners.
 
         Raises:
-            ValueError: a layer stores its live synapses only.
+            ValueError: a layer stores its live synapses only, or a pattern of ``leave`` matches no parameter.
         """
         refuse_live(net)
         return PackedNet(net, n_tasks, self.leave)

@@ -2,12 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from cl_sparse.synapses.leaving import left_alone
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
 from cl_sparse.synapses.observing import observing
@@ -80,14 +80,16 @@ class Projection(Mechanism, ABC):
         """Start with everything let through.
 
         Raises:
-            ValueError: a layer is of a kind whose inputs are not known, or stores its live synapses only.
+            ValueError: a layer is of a kind whose inputs are not known, or stores its live synapses only, or a pattern
+                of ``leave`` matches no layer.
         """
         layers = weight_layers(ledger.model)
         live = [found.layer for found in ledger.synapses.values() if found.stored == "live"]
         if live:
             raise ValueError(f"{live[0]} stores its live synapses only, whose changes are not projected: mask them")
         self.ledger = ledger
-        self.layers = {name: m for name, m in layers.items() if not any(fnmatchcase(name, p) for p in self.leave)}
+        left = left_alone(layers, self.leave)
+        self.layers = {name: layer for name, layer in layers.items() if name not in left}
         self.memory: dict[str, Tensor] = {}
         self._calls: list[tuple[str, Tensor, Tensor]] = []
         self._hooks: list[Any] = []

@@ -1,17 +1,16 @@
 """Sparse training of any net in a plain loop: one object made from net and optimizer, one call for each step."""
 
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cl_sparse.config.wording import near
 from cl_sparse.layers import SparseLinear, SparseWeights, SparseWeights2d, SparseWeightsBase, rezero_weights
 from cl_sparse.synapses.connectivity_rules import smallest, wiring_of
 from cl_sparse.synapses.distribution import Distribution, distribute_synapses, live_counts
 from cl_sparse.synapses.dynamic_connectivity import DynamicConnectivity
+from cl_sparse.synapses.leaving import left_alone
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.owned_hook import OwnedHook
 from cl_sparse.synapses.synapses import Synapses
@@ -69,10 +68,11 @@ class SparseTraining:
             raise ValueError("density draws the weights anew: of a net that has been trained, prune() keeps them")
         if not (mechanism is None or isinstance(mechanism, DynamicConnectivity)):
             raise ValueError(f"mechanism must be a DynamicConnectivity, or None, not {mechanism!r}")
-        _check_left(model, leave)
+        layers = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+        left = left_alone(layers, leave)
         self.model, self.mechanism, self.distribution = model, mechanism, distribution
         self.epochs, self.steps, self.taken, self._begun = epochs, steps, 0, 0
-        _wrap(model, leave)
+        _wrap(model, left)
         if density is not None:
             distribute_synapses(model, distribution, density=density)
         self.ledger = Ledger(model, optimizer, seed)
@@ -192,17 +192,10 @@ def _has_stepped(optimizer: torch.optim.Optimizer) -> bool:
     return any(float(kept.get("step", 1)) > 0 for kept in optimizer.state.values())
 
 
-def _check_left(model: nn.Module, leave: Sequence[str]) -> None:
-    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
-    for pattern in leave:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise ValueError(f"leave: no linear layer or convolution is called {pattern!r}{near(pattern, names)}")
-
-
-def _wrap(model: nn.Module, leave: Sequence[str]) -> None:
+def _wrap(model: nn.Module, left: Collection[str]) -> None:
     for name, module in list(model.named_modules()):
         parent = model.get_submodule(name.rpartition(".")[0])
-        if not name or isinstance(parent, SparseWeightsBase) or any(fnmatchcase(name, pattern) for pattern in leave):
+        if not name or isinstance(parent, SparseWeightsBase) or name in left:
             continue
         for plain, wrapper in ((nn.Linear, SparseWeights), (nn.Conv2d, SparseWeights2d)):
             if type(module) is plain:

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cl_sparse.layers.parts import PartsOfNet, refuse_live
+from cl_sparse.synapses.leaving import left_alone
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.task_parts import TaskParts
 
@@ -34,8 +35,9 @@ class ChosenNet(PartsOfNet):
         super().__init__(net, n_tasks)
         self.share, self.open_task = share, -1
         self.scored: dict[str, str] = {}
+        left = left_alone(dict(net.named_parameters()), leave)
         for name, parameter in net.named_parameters():
-            if parameter.dim() > 1 and not any(fnmatchcase(name, pattern) for pattern in leave):
+            if parameter.dim() > 1 and name not in left:
                 key = self.scored[name] = name.replace(".", "_")
                 self.register_parameter(f"score_{key}", nn.Parameter(torch.empty_like(parameter)))
                 chosen = torch.zeros(n_tasks, *parameter.shape, dtype=torch.bool)
@@ -98,7 +100,7 @@ class _Subnetworks(TaskParts):
         """Return the net with scores.
 
         Raises:
-            ValueError: a layer stores its live synapses only.
+            ValueError: a layer stores its live synapses only, or a pattern of ``leave`` matches no parameter.
         """
         refuse_live(net)
         return ChosenNet(net, n_tasks, self.share, self.leave)

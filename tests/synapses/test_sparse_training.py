@@ -153,7 +153,7 @@ def test_what_cannot_be_is_refused():
         SparseTraining(a_net(), optimizer, steps=1, leave=["*"])
     for keywords, said in (
         ({"density": 1.5}, "density must be from 0 to 1, not 1.5"),
-        ({"leave": ["fife"]}, "leave: no linear layer or convolution is called 'fife', choose one of: 0, 3, 5"),
+        ({"leave": ["fife"]}, "leave: nothing is called 'fife', choose one of: 0, 3, 5"),
         ({"mechanism": "rigl"}, "mechanism must be a DynamicConnectivity, or None, not 'rigl'"),
     ):
         with pytest.raises(ValueError, match=said):
