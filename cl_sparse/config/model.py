@@ -123,7 +123,9 @@ class ExperimentConfig(BaseModel):
     )
     widen_factor: int = Field(1, ge=1, le=100, description="Its channels: 16, 32 and 64 times this (residual_blocks).")
     hidden_units: int = Field(4000, ge=1, le=1_000_000, description="Units in each hidden fully connected layer.")
-    hidden_layers: int = Field(1, ge=1, le=100, description="Hidden fully connected layers.")
+    hidden_layers: int = Field(
+        1, ge=0, le=100, description="Hidden fully connected layers; 0: the head reads the input, or the maps, itself."
+    )
     widths: list[Annotated[int, Field(ge=1, le=1_000_000)]] | None = Field(
         None,
         min_length=1,

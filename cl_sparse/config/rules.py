@@ -185,8 +185,10 @@ def _check_net(config: ExperimentConfig, dataset: str | None) -> None:
     if config.precision == "bf16" and (config.weights == "sparse" or config.compute == "winners"):
         raise ClashError("precision", "bf16 goes with weights: masked and compute: auto or reference: choose float32")
     _check_weights(config)
-    narrowest = min(config.effective_widths)
-    if config.sparsify and round(config.percent_on_fc * narrowest) < 1:
+    narrowest = min(config.effective_widths, default=0)
+    if config.sparsify and not (narrowest or config.cnn or config.sparsify_head):
+        raise ClashError("sparsify", "is of hidden layers, and there is none: choose false, or hidden_layers 1")
+    if config.sparsify and narrowest and round(config.percent_on_fc * narrowest) < 1:
         raise ClashError("percent_on_fc", f"{config.percent_on_fc:g} of {narrowest} hidden units is no unit at all")
     if config.widths_from is not None and config.widths is not None:
         raise ClashError("widths_from", "goes without widths: choose null for one of the two")

@@ -46,12 +46,14 @@ class PartsOfNet(nn.Module, ABC):
     Attributes:
         hidden: by the layer's name in the net, the linear layers and convolutions whose units other layers read, in
             order.
+        of_units: whether a part is some of the hidden units, without which there is none.
 
     Raises:
-        ValueError: the net does not say who reads its units.
+        ValueError: the net does not say who reads its units, or parts are of hidden units and it has none.
     """
 
     needs_task_labels = True
+    of_units = False
     net: Any
 
     def __init__(self, net: nn.Module, n_tasks: int) -> None:
@@ -59,6 +61,8 @@ class PartsOfNet(nn.Module, ABC):
         self.net, self.n_tasks = net, n_tasks
         if not hasattr(net, "consumers"):
             raise ValueError("the net has to say in consumers() who reads the units of its layers")
+        if self.of_units and not net.consumers():
+            raise ValueError("a task's part is some of the hidden units, and the net has no hidden layer")
 
     @property
     def n_outputs(self) -> int:

@@ -25,6 +25,8 @@ class GatedNet(PartsOfNet):
         ValueError: a layer has no bias, or fewer open units than winners.
     """
 
+    of_units = True
+
     def __init__(self, net: nn.Module, n_tasks: int, open_share: float) -> None:
         super().__init__(net, n_tasks)
         self._buffer_of: dict[str, str] = {}

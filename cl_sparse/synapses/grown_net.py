@@ -32,6 +32,8 @@ class GrownNet(PartsOfNet):
         ValueError: a hidden layer is dense, or the net does not say who reads its units.
     """
 
+    of_units = True
+
     def __init__(self, net: nn.Module, n_tasks: int, width: float | None = None) -> None:
         super().__init__(net, n_tasks)
         self.open_task, self.width = -1, float(n_tasks) if width is None else width

@@ -31,6 +31,8 @@ class AttentiveNet(PartsOfNet):
         steepness_now: s.
     """
 
+    of_units = True
+
     def __init__(self, net: nn.Module, n_tasks: int, steepness: float) -> None:
         super().__init__(net, n_tasks)
         self.steepness_now = steepness

@@ -90,7 +90,7 @@ def test_an_integer_is_a_float_but_nothing_else_is_converted() -> None:
         ("lr", 0, "above 0"),
         ("mb_size", 0, "at least 1"),
         ("hidden_units", -5, "at least 1"),
-        ("hidden_layers", 0, "at least 1"),
+        ("hidden_layers", -1, "at least 0"),
         ("dropout", 1, "below 1"),
         ("momentum", 1.0, "below 1"),
         ("weight_decay", -1e-4, "at least 0"),
@@ -120,6 +120,13 @@ def test_where_weights_live_goes_with_sparse_weights() -> None:
     ):
         assert said in problem(**values)
     build_config("X", {**sparse, "weight_distribution": "erdos_renyi", "weight_epsilon": 5.0, "sparsify_head": True})
+
+
+def test_a_net_without_hidden_layers_has_none_to_make_sparse() -> None:
+    assert "sparsify: is of hidden layers, and there is none" in problem(hidden_layers=0, sparsify=True)
+    build_config("X", {"hidden_layers": 0})
+    build_config("X", {"hidden_layers": 0, "sparsify": True, "weight_sparsity_fc": 0.5, "sparsify_head": True})
+    build_config("X", {"hidden_layers": 0, "sparsify": True, "cnn": True})
 
 
 @pytest.mark.parametrize("key", ["lr", "mb_size", "hidden_units", "num_batch", "train_subset"])

@@ -14,6 +14,7 @@ from cl_sparse.layers import rezero_weights
 from cl_sparse.models import MultiHead, SimpleCNN, SimpleMLP, SingleHead
 from cl_sparse.synapses import (
     ContextGates,
+    GrownParts,
     HardAttention,
     Ledger,
     Mechanism,
@@ -308,6 +309,13 @@ def test_a_net_that_nobody_wrapped_is_refused(method: str) -> None:
             Ledger(net, OPTIMIZERS["sgd"](net)).attach(METHODS[method]())
     with pytest.raises(ValueError, match=r"has to say in consumers"):
         METHODS[method]().wrap(nn.Linear(3, 2), 2)
+
+
+@pytest.mark.parametrize("made", [ContextGates, HardAttention, GrownParts])
+def test_parts_of_hidden_units_need_some(made: Callable[[], Any]) -> None:
+    linear = SimpleMLP((3,), lambda n: SingleHead(n, 2), hidden_layers=0)
+    with pytest.raises(ValueError, match="a task's part is some of the hidden units, and the net has no hidden layer"):
+        made().wrap(linear, 2)
 
 
 @pytest.mark.parametrize(
