@@ -35,6 +35,7 @@ from cl_sparse.report.differences import differences_table
 from cl_sparse.report.epochs import over_epochs_png
 from cl_sparse.report.figures import accuracy_over_tasks_png
 from cl_sparse.report.images import images_png
+from cl_sparse.report.maps import maps_png, points_png
 from cl_sparse.report.noise import noise_table
 from cl_sparse.report.published import load_published, published_table
 from cl_sparse.report.rows import Result, rows_of, slim
@@ -203,12 +204,19 @@ def _study(words: list[str], results: list[Result], document: Path, sources: Sou
         raise UserError(f"{document}: results:begin study: goes on with a file and the name of one of its parts")
     file, name = Path(words[0]), words[1]
     part = load_part(file, name)
-    if part.lines is None and part.images is None:
+    drawn = [
+        (part.lines is not None, over_epochs_png, "over epochs"),
+        (part.images is not None, images_png, "of each pixel"),
+        (part.points is not None, points_png, "of each run"),
+        (part.drawn, maps_png, "as a heat map"),
+    ]
+    of_part = [(draw_png, title) for asked, draw_png, title in drawn if asked]
+    if not of_part:
         return study_table(results, part)
     if not chosen_of(results, part):
         return ""
     path = _figure_path([file.stem, name], sources)
-    draw_png, title = (images_png, "of each pixel") if part.lines is None else (over_epochs_png, "over epochs")
+    draw_png, title = of_part[0]
     if draw:
         path.parent.mkdir(parents=True, exist_ok=True)
         draw_png(results, part, path)

@@ -12,7 +12,8 @@ A study is a YAML file of parts by name, each for one ``<!-- results:begin study
 
 With ``compare: SETTING`` and ``values: [ONE, OTHER]`` in the place of ``columns`` it is a table of differences at the
 same seeds, other minus one; with ``lines: SETTING`` in the place of both a figure of each number, a list, over epochs;
-with ``images: SETTING`` a heat map of each number, a list of the pixels of a square image.
+with ``images: SETTING`` a heat map of each number, a list of the pixels of a square image; with ``points: SETTING`` a
+figure of the second number against the first, a point per run. ``drawn: true`` draws rows and columns as heat maps.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -49,13 +50,19 @@ class Part(BaseModel):
     values: list[Any] = []
     lines: str | None = None
     images: str | None = None
+    points: str | None = None
+    drawn: bool = False
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        figures = [setting is not None for setting in (self.lines, self.images)]
+        figures = [setting is not None for setting in (self.lines, self.images, self.points)]
         kinds = [self.rows is not None and self.columns is not None, self.compare is not None, *figures]
         if sum(kinds) != 1 or (any(figures) and self.rows is not None):
-            raise ValueError("rows and columns, or compare (and rows), or lines, or images are needed")
+            raise ValueError("rows and columns, or compare (and rows), or lines, or images, or points are needed")
+        if self.drawn and self.columns is None:
+            raise ValueError("drawn: rows and columns are needed")
+        if self.points is not None and len(self.numbers) != 2:
+            raise ValueError("points: two numbers are needed, the one across and the one upwards")
         if self.compare is not None and len(self.values) != 2:
             raise ValueError(f"values: two of {self.compare} are needed")
         unknown = [label for label in self.published if label not in self.numbers]
@@ -84,7 +91,8 @@ def load_part(path: Path, name: str) -> Part:
 def study_table(results: Iterable[Result], part: Part) -> str:
     """Return a table of a study, as Markdown.
 
-    For a part with ``lines`` see :mod:`cl_sparse.report.epochs`, for ``images`` :mod:`cl_sparse.report.images`.
+    For a part with ``lines`` see :mod:`cl_sparse.report.epochs`, for ``images`` :mod:`cl_sparse.report.images`, for
+    ``points`` and what is ``drawn`` :mod:`cl_sparse.report.maps`.
 
     Raises:
         UserError: a cell would hold results of different settings, or a result lacks the number.
@@ -151,7 +159,7 @@ def _pivot(results: Sequence[Result], part: Part, label: str) -> str:
             failed += stopped
             line.append(_cell(list(found.values()), stopped, published.get(row, {}).get(column)))
         lines.append(line)
-    heads = [f"{_last(part.rows)} \\ {_last(part.columns)}", *map(shown, columns)]
+    heads = [f"{last_word(part.rows)} \\ {last_word(part.columns)}", *map(shown, columns)]
     beside = " In brackets: published." if published else ""
     runs = f"{len(results) - failed} runs, {failed} failed"
     caption = f"{label}: mean ± standard deviation over the seeds, {runs}.{beside}"
@@ -179,12 +187,12 @@ def _differences(results: Sequence[Result], part: Part) -> str:
                     f"{len(seeds)}" + (f" ({failed + also} failed)" if failed + also else ""),
                 ]
             )
-    first = [] if part.rows is None else [_last(part.rows)]
+    first = [] if part.rows is None else [last_word(part.rows)]
     if not lines:
         return f"{', '.join(part.numbers)}: not run.\n"
     heads = [*first, "number", *map(shown, part.values), "difference", "95 % interval", "verdict", "pairs"]
     one_value, other_value = map(shown, part.values)
-    caption = f"{_last(part.compare)}: {other_value} minus {one_value} at the same seeds; bootstrap over the seeds."
+    caption = f"{last_word(part.compare)}: {other_value} minus {one_value} at the same seeds; bootstrap over the seeds."
     return markdown(heads, lines, [head not in ("number", "verdict") for head in heads]) + f"\n{caption}\n"
 
 
@@ -214,5 +222,6 @@ def shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else numbers.UNDEFINED if value is None else str(value)
 
 
-def _last(key: str) -> str:
+def last_word(key: str) -> str:
+    """Return a setting's own name, without what it is of."""
     return key.rsplit(".", 1)[-1]

@@ -154,7 +154,7 @@ def test_what_cannot_be_is_one_line(project, capsys, part, said):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"images": "lr"}, "or lines, or images are needed"),
+        ({"images": "lr"}, "or lines, or images, or points are needed"),
         ({"lines": "lr"}, "rows and columns, or compare"),
         ({"columns": None}, "rows and columns, or compare"),
         ({"columns": None, "compare": "lr", "values": [1]}, "values: two of lr are needed"),
