@@ -1,7 +1,6 @@
 """Synapses that change slowly, or never again, once a task has needed them."""
 
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
 import torch
@@ -9,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from cl_sparse.synapses.importance import fisher, sensitivity, use
-from cl_sparse.synapses.leaving import left_alone
+from cl_sparse.synapses.leaving import is_left, left_alone
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.mechanism import Mechanism, Needs
 from cl_sparse.synapses.passes import readers_of, weight_layers
@@ -156,4 +155,4 @@ class Frozen(Mechanism):
         return numbers
 
     def _left(self, name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self.leave)
+        return is_left(name, self.leave)

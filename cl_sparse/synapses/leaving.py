@@ -6,6 +6,11 @@ from fnmatch import fnmatchcase
 from cl_sparse.config.wording import near
 
 
+def is_left(name: str, leave: Sequence[str]) -> bool:
+    """Return whether a pattern matches the name."""
+    return any(fnmatchcase(name, pattern) for pattern in leave)
+
+
 def left_alone(names: Iterable[str], leave: Sequence[str]) -> set[str]:
     """Return the names that a pattern matches.
 

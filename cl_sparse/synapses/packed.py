@@ -1,7 +1,6 @@
 """PackNet: each task keeps the largest of the free weights, for good, and leaves the rest to those that follow."""
 
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from typing import Annotated
 
 import torch
@@ -9,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cl_sparse.layers.parts import PartsOfNet, refuse_live
-from cl_sparse.synapses.leaving import left_alone
+from cl_sparse.synapses.leaving import is_left, left_alone
 from cl_sparse.synapses.task_parts import TaskParts
 
 _FREE = 32767
@@ -139,6 +138,6 @@ class Packed(TaskParts):
         """Let the places that are True change, and of parameters without owner those that are left to themselves."""
         scale: dict[str, Tensor | float] = {f"net.{name}": where.float() for name, where in free.items()}
         for name, _ in self.net.net.named_parameters():
-            if name not in free and not any(fnmatchcase(name, pattern) for pattern in self.leave):
+            if name not in free and not is_left(name, self.leave):
                 scale[f"net.{name}"] = float(others)
         self.let_through(scale)

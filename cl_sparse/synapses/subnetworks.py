@@ -1,7 +1,6 @@
 """Supermasks and winning subnetworks: each task learns which weights of one net to use."""
 
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from typing import Annotated
 
 import numpy as np
@@ -10,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cl_sparse.layers.parts import PartsOfNet, refuse_live
-from cl_sparse.synapses.leaving import left_alone
+from cl_sparse.synapses.leaving import is_left, left_alone
 from cl_sparse.synapses.ledger import Ledger
 from cl_sparse.synapses.task_parts import TaskParts
 
@@ -119,7 +118,7 @@ class _Subnetworks(TaskParts):
     def _others(self) -> list[str]:
         """Return the parameters of the net that nobody chooses from, nor are left to themselves."""
         names = [name for name, _ in self.net.net.named_parameters() if name not in self.net.scored]
-        return [f"net.{name}" for name in names if not any(fnmatchcase(name, pattern) for pattern in self.leave)]
+        return [f"net.{name}" for name in names if not is_left(name, self.leave)]
 
 
 _SHARE = Annotated[float, Field(gt=0, le=1, description="Share of each layer's weights that a task uses.")]
@@ -181,7 +180,7 @@ class Supermasks(_Subnetworks):
             if name in wrapped.scored:
                 parameter.copy_(parameter.new_empty(parameter.shape).uniform_(-1, 1).sign_())
                 parameter.mul_((2 / parameter[0].numel()) ** 0.5)
-            elif not any(fnmatchcase(name, pattern) for pattern in self.leave):
+            elif not is_left(name, self.leave):
                 parameter.zero_()
         return wrapped
 
