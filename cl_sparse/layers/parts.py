@@ -61,7 +61,7 @@ class PartsOfNet(nn.Module, ABC):
         self.net, self.n_tasks = net, n_tasks
         if not hasattr(net, "consumers"):
             raise ValueError("the net has to say in consumers() who reads the units of its layers")
-        if self.of_units and not net.consumers():
+        if self.of_units and not self.net.consumers():
             raise ValueError("a task's part is some of the hidden units, and the net has no hidden layer")
 
     @property
