@@ -79,7 +79,7 @@ def check(config: ExperimentConfig) -> None:
     if stream.kind == "split":
         _check_task_count(config, dataset, stream)
     _check_strategy(config)
-    _check_learning_rate(config)
+    _check_plugins(config)
     _check_net(config, dataset)
     if config.optimizer == "sgd" and config.nesterov and config.momentum == 0:
         raise ClashError("nesterov", "Nesterov momentum needs momentum above 0: set momentum, or nesterov to false")
@@ -166,9 +166,13 @@ def _check_strategy(config: ExperimentConfig) -> None:
         raise ClashError("cumul", f"true does not go with strategy {config.strategy}: choose one of the two")
 
 
-def _check_learning_rate(config: ExperimentConfig) -> None:
-    if {"decay_learning_rate", "step_learning_rate"} <= {plugin["name"] for plugin in config.plugins}:
+def _check_plugins(config: ExperimentConfig) -> None:
+    named = {plugin["name"] for plugin in config.plugins}
+    if {"decay_learning_rate", "step_learning_rate"} <= named:
         raise ClashError("plugins", "decay_learning_rate and step_learning_rate both set it: choose one of the two")
+    win = config.percent_on_fc < 1 or (config.cnn and config.percent_on_conv < 1)
+    if "anneal_winners" in named and not (config.sparsify and win):
+        raise ClashError("plugins", "anneal_winners needs k-winners: sparsify, percent_on_fc below 1")
 
 
 def _check_net(config: ExperimentConfig, dataset: str | None) -> None:

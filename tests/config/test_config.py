@@ -122,6 +122,14 @@ def test_where_weights_live_goes_with_sparse_weights() -> None:
     build_config("X", {**sparse, "weight_distribution": "erdos_renyi", "weight_epsilon": 5.0, "sparsify_head": True})
 
 
+def test_only_winners_are_annealed() -> None:
+    annealed = {"plugins": [{"name": "anneal_winners"}]}
+    for dense in ({}, {"sparsify": True}, {"percent_on_fc": 0.1}, {"sparsify": True, "percent_on_conv": 0.1}):
+        assert "plugins: anneal_winners needs k-winners" in problem(**annealed, **dense)
+    build_config("X", {**annealed, "sparsify": True, "percent_on_fc": 0.1})
+    build_config("X", {**annealed, "sparsify": True, "cnn": True, "percent_on_conv": 0.1})
+
+
 def test_a_net_without_hidden_layers_has_none_to_make_sparse() -> None:
     assert "sparsify: is of hidden layers, and there is none" in problem(hidden_layers=0, sparsify=True)
     build_config("X", {"hidden_layers": 0})
