@@ -14,11 +14,13 @@ from cl_sparse.results import find_results, load_result
 from cl_sparse.run import build
 from cl_sparse.run.earlier import Earlier, EarlierResults
 from cl_sparse.run.one_run import Observer, Run
+from cl_sparse.sweep.spec import load_sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = ROOT / "results" / "published"
 RESULTS = find_results(PUBLISHED)
-VARIED = {"SetRBM"}  # by exps/sweeps/connectivity_rbm.yaml
+SWEEPS = [load_sweep(path) for path in sorted((ROOT / "exps" / "sweeps").glob("*.yaml"))]
+VARIED = {name for sweep in SWEEPS if sweep.select is None for name in sweep.experiments}  # by a study
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse", "dense_cumul", "sparse_cumul"])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cl_sparse.report import numbers
 from cl_sparse.report.figures import COLOURS, MARKERS, accuracy_axes, legend_below, new_figure, save_figure
 from cl_sparse.report.rows import Result
-from cl_sparse.report.study import Part, by_setting, chosen_of, last_word, of_seeds, shown
+from cl_sparse.report.study import Part, by_setting, cells_of, chosen_of, in_order, last_word, of_seeds, shown
 
 
 def maps_of(results: Iterable[Result], part: Part) -> tuple[list[Any], list[Any], dict[str, NDArray[np.float64]]]:
@@ -20,15 +20,13 @@ def maps_of(results: Iterable[Result], part: Part) -> tuple[list[Any], list[Any]
         UserError: as :func:`cl_sparse.report.study.study_table`.
     """
     chosen = chosen_of(results, part)
-    of_rows = by_setting(chosen, part.rows)
-    rows, columns = list(of_rows), list(by_setting(chosen, part.columns))
-    found = {label: np.full((len(rows), len(columns)), np.nan) for label in part.numbers}
-    for i, row in enumerate(rows):
-        cells = by_setting(of_rows[row], part.columns)
-        for j, column in enumerate(columns):
-            for label, path in part.numbers.items():
-                of_cell = list(of_seeds(cells.get(column, []), path)[0].values())
-                found[label][i, j] = np.mean(of_cell) if of_cell else np.nan
+    by_number = {label: cells_of(chosen, part, path) for label, path in part.numbers.items()}
+    places = next(iter(by_number.values()))
+    rows, columns = in_order({row for row, _ in places}), in_order({column for _, column in places})
+    found = {}
+    for label, cells in by_number.items():
+        runs = [[cells.get((row, column), ([], 0))[0] for column in columns] for row in rows]
+        found[label] = np.array([[np.mean(cell) if cell else np.nan for cell in of_row] for of_row in runs])
     return rows, columns, found
 
 

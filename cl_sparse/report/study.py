@@ -16,7 +16,7 @@ with ``images: SETTING`` a heat map of each number, a list of the pixels of a sq
 figure of the second number against the first, a point per run. ``drawn: true`` draws rows and columns as heat maps.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Self
@@ -119,7 +119,7 @@ def by_setting(results: Iterable[Result], key: str | None) -> dict[Any, list[Res
     for config, stats in results:
         value = None if key is None else setting(config, key)
         found.setdefault(str(value) if isinstance(value, list | dict) else value, []).append((config, stats))
-    return dict(sorted(found.items(), key=lambda item: (isinstance(item[0], str), item[0] is not None, item[0])))
+    return {value: found[value] for value in in_order(found)}
 
 
 def of_seeds(results: Sequence[Result], path: str) -> tuple[dict[int, Any], int]:
@@ -141,24 +141,34 @@ def of_seeds(results: Sequence[Result], path: str) -> tuple[dict[int, Any], int]
     return found, len(runs) - len(ended)
 
 
+def cells_of(results: Iterable[Result], part: Part, path: str) -> dict[tuple[Any, Any], tuple[list[Any], int]]:
+    """Return a recorded number of each run, and how many did not come to their end, by row and column.
+
+    Raises:
+        UserError: as :func:`of_seeds`.
+    """
+    found = {}
+    for row, of_row in by_setting(results, part.rows).items():
+        for column, chosen in by_setting(of_row, part.columns).items():
+            of_cell, stopped = of_seeds(chosen, path)
+            found[row, column] = list(of_cell.values()), stopped
+    return found
+
+
 def _pivot(results: Sequence[Result], part: Part, label: str) -> str:
     assert part.rows is not None
     assert part.columns is not None
     published = part.published.get(label, {})
-    of_rows = by_setting(results, part.rows)
-    rows = _values(of_rows, published)
-    columns = _values(by_setting(results, part.columns), *published.values())
+    cells = cells_of(results, part, part.numbers[label])
+    rows = in_order({row for row, _ in cells} | set(published))
+    columns = in_order({column for _, column in cells} | {column for row in published.values() for column in row})
     if not rows:
         return f"{label}: not run.\n"
-    lines, failed = [], 0
-    for row in rows:
-        cells = by_setting(of_rows.get(row, []), part.columns)
-        line = [shown(row)]
-        for column in columns:
-            found, stopped = of_seeds(cells.get(column, []), part.numbers[label])
-            failed += stopped
-            line.append(_cell(list(found.values()), stopped, published.get(row, {}).get(column)))
-        lines.append(line)
+    lines = [
+        [shown(row), *(_cell(*cells.get((row, c), ([], 0)), published.get(row, {}).get(c)) for c in columns)]
+        for row in rows
+    ]
+    failed = sum(stopped for _, stopped in cells.values())
     heads = [f"{last_word(part.rows)} \\ {last_word(part.columns)}", *map(shown, columns)]
     beside = " In brackets: published." if published else ""
     runs = f"{len(results) - failed} runs, {failed} failed"
@@ -212,9 +222,9 @@ def _cell(found: list[float], stopped: int, published: float | None) -> str:
     return ours + failed + (f" [{numbers.accuracy(published)}]" if published is not None else "")
 
 
-def _values(*mappings: Mapping[Any, Any]) -> list[Any]:
-    known = {value for mapping in mappings for value in mapping}
-    return sorted(known, key=lambda value: (isinstance(value, str), value is not None, value))
+def in_order(values: Iterable[Any]) -> list[Any]:
+    """Return values of a setting as they are ordered in tables and figures: without a value, numbers, words."""
+    return sorted(values, key=lambda value: (isinstance(value, str), value is not None, value))
 
 
 def shown(value: Any) -> str:

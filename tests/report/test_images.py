@@ -1,15 +1,14 @@
 """Heat maps of a study: against a slow reference, with what is missing, and in a document."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-import yaml
 
 from cl_sparse.errors import UserError
-from cl_sparse.report.__main__ import main
 from cl_sparse.report.images import images_of
 from cl_sparse.report.study import Part
-from cl_sparse.results import save_result
-from tests.result_examples import WHEN, finished
+from tests.result_examples import finished
 
 PART = {
     "experiments": ["SparseNet"],
@@ -48,17 +47,8 @@ def test_what_is_no_square_image_is_one_line():
         images_of([run(0, 0, [1, 2, 3])], Part.model_validate(PART))
 
 
-def test_a_document_holds_them_where_there_are_results(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    parts = {"maps": PART, "later": {**PART, "experiments": ["not run yet"]}}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(parts))
-    paths = [str(save_result(tmp_path / "results", "m", i, *one, WHEN)) for i, one in enumerate(some())]
-    assert main(["--publish", *paths]) == 0
-    page = tmp_path / "page.md"
-    begin = "<!-- results:begin study study.yaml"
-    page.write_text("".join(f"{begin} {part} -->\n<!-- results:end -->\n" for part in parts))
-    assert main([str(page)]) == 0
-    assert main(["--check", str(page)]) == 0
-    assert page.read_text().count(".png") == 1
-    assert "![connections of each pixel](docs/figures/study_maps.png)" in page.read_text()
-    assert (tmp_path / "docs" / "figures" / "study_maps.png").stat().st_size > 5000
+def test_a_document_holds_them_where_there_are_results(study_page):
+    text = study_page({"maps": PART, "later": {**PART, "experiments": ["not run yet"]}}, some())
+    assert text.count(".png") == 1
+    assert "![connections of each pixel](docs/figures/study_maps.png)" in text
+    assert Path("docs/figures/study_maps.png").stat().st_size > 5000

@@ -1,17 +1,16 @@
 """Heat maps of two settings, points of two numbers: against a slow reference, and in a document."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-import yaml
 
 from cl_sparse.errors import UserError
 from cl_sparse.metrics import average_accuracy, forgetting, learning_accuracy
-from cl_sparse.report.__main__ import main
 from cl_sparse.report.maps import maps_of, points_of
 from cl_sparse.report.settings import recorded
 from cl_sparse.report.study import Part
-from cl_sparse.results import save_result
-from tests.result_examples import NAN, WHEN, finished
+from tests.result_examples import NAN, finished
 
 MAP = {
     "experiments": ["sparse"],
@@ -91,19 +90,10 @@ def test_a_run_without_units_has_none_to_share():
         points_of([lone], Part.model_validate(POINTS))
 
 
-def test_a_document_holds_them_where_there_are_results(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    parts = {"map": MAP, "points": POINTS, "later": {**MAP, "experiments": ["not run yet"]}}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(parts, sort_keys=False))
-    paths = [str(save_result(tmp_path / "results", "m", i, *one, WHEN)) for i, one in enumerate(some())]
-    assert main(["--publish", *paths]) == 0
-    page = tmp_path / "page.md"
-    begin = "<!-- results:begin study study.yaml"
-    page.write_text("".join(f"{begin} {part} -->\n<!-- results:end -->\n" for part in parts))
-    assert main([str(page)]) == 0
-    assert main(["--check", str(page)]) == 0
-    assert page.read_text().count(".png") == 2
-    assert "![ACC, forgetting as a heat map](docs/figures/study_map.png)" in page.read_text()
-    assert "![overlap, forgetting of each run](docs/figures/study_points.png)" in page.read_text()
+def test_a_document_holds_them_where_there_are_results(study_page):
+    text = study_page({"map": MAP, "points": POINTS, "later": {**MAP, "experiments": ["not run yet"]}}, some())
+    assert text.count(".png") == 2
+    assert "![ACC, forgetting as a heat map](docs/figures/study_map.png)" in text
+    assert "![overlap, forgetting of each run](docs/figures/study_points.png)" in text
     for name in ("map", "points"):
-        assert (tmp_path / "docs" / "figures" / f"study_{name}.png").stat().st_size > 5000
+        assert Path(f"docs/figures/study_{name}.png").stat().st_size > 5000
